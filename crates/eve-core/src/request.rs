@@ -1,0 +1,592 @@
+//! The life of a request as one pure function: state, event and time in; next state and effects out.
+//!
+//! The states carry only what is true in them. `eve-store` keeps them as a name and typed columns and uses the
+//! same named sets in its SQL. Whatever an event causes is returned as an [`Effect`], a row to be written in the
+//! transaction that writes the state: nothing important happens only in memory.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::AttemptId;
+use crate::AttemptState;
+use crate::Disposition;
+use crate::FailureClass;
+use crate::Fence;
+use crate::Jitter;
+use crate::Outcome;
+use crate::ResultStatus;
+use crate::RetryPolicy;
+
+/// A state's name, as in the database and on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    /// A dependency is not finished.
+    Blocked,
+    /// Needs an approval or a budget.
+    Held,
+    /// Ready to be claimed.
+    Pending,
+    /// Leased; the agent is not running yet.
+    Claimed,
+    /// The agent runs.
+    Processing,
+    /// For a person's answer, for children, or for a provider.
+    Waiting,
+    /// Stopped by a person for now.
+    Paused,
+    /// Done.
+    Completed,
+    /// Given up.
+    Failed,
+    /// Called off.
+    Cancelled,
+}
+
+impl StateName {
+    /// All states, in the order of a request's life.
+    pub const ALL: [Self; 10] = [
+        Self::Blocked,
+        Self::Held,
+        Self::Pending,
+        Self::Claimed,
+        Self::Processing,
+        Self::Waiting,
+        Self::Paused,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+    /// States that nothing leaves.
+    pub const TERMINAL: [Self; 3] = [Self::Completed, Self::Failed, Self::Cancelled];
+    /// States in which an attempt holds a lease.
+    pub const LEASED: [Self; 2] = [Self::Claimed, Self::Processing];
+
+    /// The name as text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Held => "held",
+            Self::Pending => "pending",
+            Self::Claimed => "claimed",
+            Self::Processing => "processing",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state with this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether nothing leaves this state.
+    pub fn is_terminal(self) -> bool {
+        Self::TERMINAL.contains(&self)
+    }
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a request is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldReason {
+    /// A person must approve it.
+    Approval,
+    /// A budget has nothing left to reserve.
+    Budget,
+}
+
+/// What a waiting request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WaitReason {
+    /// A person's answer.
+    Answer,
+    /// Requests that it created.
+    Children,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestState {
+    /// This many dependencies are not finished.
+    Blocked,
+    /// Needs an approval or a budget.
+    Held(HoldReason),
+    /// Ready from this time on.
+    Pending {
+        /// When it may be claimed.
+        run_at: Timestamp,
+    },
+    /// Leased; the agent is not running yet.
+    Claimed {
+        /// The attempt that holds the lease.
+        attempt: AttemptId,
+    },
+    /// The agent runs.
+    Processing {
+        /// The attempt that holds the lease.
+        attempt: AttemptId,
+    },
+    /// Holds no slot and no process.
+    Waiting(WaitReason),
+    /// Stopped by a person for now.
+    Paused,
+    /// Done.
+    Completed,
+    /// Given up, for this reason.
+    Failed(FailureClass),
+    /// Called off.
+    Cancelled,
+}
+
+impl RequestState {
+    /// The state without its data.
+    pub const fn name(self) -> StateName {
+        match self {
+            Self::Blocked => StateName::Blocked,
+            Self::Held(_) => StateName::Held,
+            Self::Pending { .. } => StateName::Pending,
+            Self::Claimed { .. } => StateName::Claimed,
+            Self::Processing { .. } => StateName::Processing,
+            Self::Waiting(_) => StateName::Waiting,
+            Self::Paused => StateName::Paused,
+            Self::Completed => StateName::Completed,
+            Self::Failed(_) => StateName::Failed,
+            Self::Cancelled => StateName::Cancelled,
+        }
+    }
+
+    /// The attempt that holds the lease, if one does.
+    pub const fn live_attempt(self) -> Option<AttemptId> {
+        match self {
+            Self::Claimed { attempt } | Self::Processing { attempt } => Some(attempt),
+            Self::Blocked
+            | Self::Held(_)
+            | Self::Pending { .. }
+            | Self::Waiting(_)
+            | Self::Paused
+            | Self::Completed
+            | Self::Failed(_)
+            | Self::Cancelled => None,
+        }
+    }
+}
+
+/// What to do when a dependency does not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyPolicy {
+    /// Fail as well.
+    #[default]
+    Fail,
+    /// Run all the same.
+    Proceed,
+}
+
+impl DependencyPolicy {
+    /// The name that the database keeps.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Proceed => "proceed",
+        }
+    }
+
+    /// The policy with this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Fail, Self::Proceed].into_iter().find(|policy| policy.name() == name)
+    }
+}
+
+/// How the dependencies of a request stand, as counted in the transaction that decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blockers {
+    /// Not finished yet.
+    pub open: u32,
+    /// Finished without completing.
+    pub failed: u32,
+}
+
+/// Who does something to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A person or program with this name.
+    User(String),
+    /// Eve itself.
+    Platform,
+}
+
+/// Something that happens to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequestEvent {
+    /// A dependency finished, one way or the other.
+    DependencyFinished(Blockers),
+    /// A person approved it, or a budget was raised.
+    Admitted,
+    /// A person rejected it.
+    Rejected,
+    /// A worker took the lease.
+    Claimed {
+        /// The attempt that this makes.
+        attempt: AttemptId,
+        /// Its fence, one more than the last.
+        fence: Fence,
+    },
+    /// The agent was started.
+    Started {
+        /// The attempt's fence.
+        fence: Fence,
+    },
+    /// The attempt is over.
+    Settled {
+        /// The attempt's fence.
+        fence: Fence,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The worker gave it back unfinished.
+    Released {
+        /// The attempt's fence.
+        fence: Fence,
+    },
+    /// The lease ran out.
+    LeaseExpired {
+        /// The fence of the lease that ran out.
+        fence: Fence,
+    },
+    /// A person wants it stopped for good.
+    CancelRequested,
+    /// A person wants it stopped for now.
+    PauseRequested,
+    /// A person lets it go on.
+    Resumed,
+    /// What it waited for is there.
+    Woken,
+}
+
+/// A row to write in the transaction that writes the state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Put it among the claimable.
+    Enqueue {
+        /// When it may be claimed.
+        run_at: Timestamp,
+    },
+    /// Take it from among the claimable.
+    Dequeue,
+    /// Tell the worker that holds the lease to stop the agent.
+    StopAttempt(AttemptId),
+    /// End the lease and close the attempt's row in this state.
+    EndAttempt {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its last state.
+        state: AttemptState,
+    },
+    /// Write the result.
+    WriteResult(ResultStatus),
+    /// Look at the requests that wait for this one.
+    FreeDependants,
+    /// Record an event in the organization's stream.
+    Emit(&'static str),
+}
+
+/// What the caller shall write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// The request afterwards.
+    pub life: RequestLife,
+    /// What goes with it.
+    pub effects: Vec<Effect>,
+}
+
+/// Why an event changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The write carries an old fence: another attempt has the lease, or none.
+    #[error("the lease was given away: fence {given:?} is not the current {current:?}")]
+    Stale {
+        /// The fence of the write.
+        given: Fence,
+        /// The fence of the request.
+        current: Fence,
+    },
+    /// The request is finished.
+    #[error("the request is already {0}")]
+    Finished(StateName),
+    /// The event does not fit the state.
+    #[error("a request that is {state} cannot be {event}")]
+    WrongState {
+        /// The state it is in.
+        state: StateName,
+        /// What was to happen.
+        event: &'static str,
+    },
+}
+
+/// All of a request that decisions depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLife {
+    /// Where it stands.
+    pub state: RequestState,
+    /// The fence of its last claim.
+    pub fence: Fence,
+    /// Attempts that counted.
+    pub burned: u16,
+    /// Workers lost in a row.
+    pub crashes: u16,
+    /// How often it may be tried.
+    pub policy: RetryPolicy,
+    /// What a failed dependency means.
+    pub on_dependency_failure: DependencyPolicy,
+    /// Whether a person wants the running attempt stopped: for good (`Some(true)`) or for now (`Some(false)`).
+    pub stop: Option<StopKind>,
+}
+
+/// What follows when a running attempt has been stopped on a person's wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StopKind {
+    /// Cancelled.
+    Cancel,
+    /// Paused.
+    Pause,
+}
+
+/// How long a request rests after its worker died or gave it back.
+const FREE_RETRY_DELAY: SignedDuration = SignedDuration::ZERO;
+
+impl RequestLife {
+    /// A request just asked for.
+    pub const fn new(state: RequestState, policy: RetryPolicy, on_dependency_failure: DependencyPolicy) -> Self {
+        Self { state, fence: Fence(0), burned: 0, crashes: 0, policy, on_dependency_failure, stop: None }
+    }
+
+    /// Decides what an event does. The request itself is not changed.
+    ///
+    /// # Errors
+    /// [`Refused`] when the event comes too late or does not fit; nothing is to be written then.
+    pub fn apply(&self, event: &RequestEvent, now: Timestamp, jitter: Jitter) -> Result<Transition, Refused> {
+        if let Some(given) = event.fence() {
+            // A claim is the only event that may bring a new fence.
+            let expected = match event {
+                RequestEvent::Claimed { .. } => Fence(self.fence.0 + 1),
+                _ => self.fence,
+            };
+            if given != expected || (given == self.fence && self.state.live_attempt().is_none()) {
+                return Err(Refused::Stale { given, current: self.fence });
+            }
+        }
+        if self.state.name().is_terminal() {
+            return Err(Refused::Finished(self.state.name()));
+        }
+        match event {
+            RequestEvent::DependencyFinished(blockers) => self.on_dependency(*blockers, now),
+            RequestEvent::Admitted => match self.state {
+                RequestState::Held(_) => Ok(self.pending(now)),
+                _ => Err(self.refuse("approved")),
+            },
+            RequestEvent::Rejected => match self.state {
+                RequestState::Held(_) => Ok(self.cancelled(Vec::new())),
+                _ => Err(self.refuse("rejected")),
+            },
+            RequestEvent::Claimed { attempt, fence } => match self.state {
+                RequestState::Pending { run_at } if run_at <= now => {
+                    let life = Self { state: RequestState::Claimed { attempt: *attempt }, fence: *fence, ..*self };
+                    Ok(Transition { life, effects: vec![Effect::Dequeue, Effect::Emit("request:claimed")] })
+                }
+                _ => Err(self.refuse("claimed")),
+            },
+            RequestEvent::Started { .. } => match self.state {
+                RequestState::Claimed { attempt } => {
+                    let life = Self { state: RequestState::Processing { attempt }, ..*self };
+                    Ok(Transition { life, effects: vec![Effect::Emit("request:started")] })
+                }
+                _ => Err(self.refuse("started")),
+            },
+            RequestEvent::Settled { outcome, .. } => self.on_settled(outcome, now, jitter),
+            RequestEvent::Released { .. } => self.on_attempt_lost(AttemptState::Released, now),
+            RequestEvent::LeaseExpired { .. } => self.on_attempt_lost(AttemptState::Expired, now),
+            RequestEvent::CancelRequested => Ok(self.stop(StopKind::Cancel)),
+            RequestEvent::PauseRequested => match self.state {
+                RequestState::Paused => Err(self.refuse("paused")),
+                _ => Ok(self.stop(StopKind::Pause)),
+            },
+            RequestEvent::Resumed => match self.state {
+                RequestState::Paused => Ok(self.pending(now)),
+                _ => Err(self.refuse("resumed")),
+            },
+            RequestEvent::Woken => match self.state {
+                RequestState::Waiting(_) => Ok(self.pending(now)),
+                _ => Err(self.refuse("woken")),
+            },
+        }
+    }
+
+    fn on_dependency(&self, blockers: Blockers, now: Timestamp) -> Result<Transition, Refused> {
+        if self.state != RequestState::Blocked {
+            return Err(self.refuse("freed"));
+        }
+        if blockers.failed > 0 && self.on_dependency_failure == DependencyPolicy::Fail {
+            return Ok(self.failed(FailureClass::DependencyFailed, Vec::new()));
+        }
+        if blockers.open > 0 {
+            return Err(self.refuse("freed"));
+        }
+        Ok(self.pending(now))
+    }
+
+    fn on_settled(&self, outcome: &Outcome, now: Timestamp, jitter: Jitter) -> Result<Transition, Refused> {
+        let Some(attempt) = self.state.live_attempt() else {
+            return Err(self.refuse("settled"));
+        };
+        let end = vec![Effect::EndAttempt { attempt, state: AttemptState::Settled }];
+        let this = Self { crashes: 0, ..*self };
+        match outcome {
+            Outcome::Succeeded { .. } => Ok(this.finished(
+                RequestState::Completed,
+                ResultStatus::Success,
+                "request:completed",
+                end,
+            )),
+            Outcome::NeedsInput { .. } => {
+                let life = Self { state: RequestState::Waiting(WaitReason::Answer), stop: None, ..this };
+                let mut effects = end;
+                effects.push(Effect::Emit("request:waiting"));
+                Ok(Transition { life, effects })
+            }
+            Outcome::Cancelled => match self.stop {
+                Some(StopKind::Pause) => Ok(this.paused(end)),
+                Some(StopKind::Cancel) | None => Ok(this.cancelled(end)),
+            },
+            Outcome::Failed { class, retry_at, .. } => match (class.disposition(), self.stop) {
+                (_, Some(StopKind::Cancel)) => Ok(this.cancelled(end)),
+                (Disposition::Fail, _) => Ok(this.failed(*class, end)),
+                (Disposition::RetryBurning, stop) => {
+                    let this = Self { burned: self.burned.saturating_add(1), ..this };
+                    if this.burned >= this.policy.max_attempts {
+                        Ok(this.failed(*class, end))
+                    } else if stop == Some(StopKind::Pause) {
+                        Ok(this.paused(end))
+                    } else {
+                        Ok(this.retry(RetryPolicy::backoff(this.burned, now, jitter), end))
+                    }
+                }
+                (Disposition::RetryFree | Disposition::Park, Some(StopKind::Pause)) => Ok(this.paused(end)),
+                (Disposition::RetryFree, None) => Ok(this.retry(RetryPolicy::backoff(1, now, jitter), end)),
+                (Disposition::Park, None) => Ok(this.retry(RetryPolicy::park(*retry_at, now, jitter), end)),
+            },
+        }
+    }
+
+    fn on_attempt_lost(&self, end: AttemptState, now: Timestamp) -> Result<Transition, Refused> {
+        let Some(attempt) = self.state.live_attempt() else {
+            return Err(self.refuse("given back"));
+        };
+        let lost = end == AttemptState::Expired;
+        let effects = vec![Effect::EndAttempt { attempt, state: end }];
+        let this = Self { crashes: if lost { self.crashes.saturating_add(1) } else { self.crashes }, ..*self };
+        match self.stop {
+            Some(StopKind::Cancel) => return Ok(this.cancelled(effects)),
+            Some(StopKind::Pause) => return Ok(this.paused(effects)),
+            None => {}
+        }
+        if lost && this.crashes >= this.policy.max_crashes {
+            return Ok(this.failed(FailureClass::Quarantined, effects));
+        }
+        let run_at = now.saturating_add(FREE_RETRY_DELAY).unwrap_or(now);
+        Ok(this.retry(run_at, effects))
+    }
+
+    fn refuse(&self, event: &'static str) -> Refused {
+        Refused::WrongState { state: self.state.name(), event }
+    }
+
+    fn stop(&self, kind: StopKind) -> Transition {
+        if let Some(attempt) = self.state.live_attempt() {
+            // The attempt ends the request when it has stopped; cancelling beats pausing.
+            let stop = if self.stop == Some(StopKind::Cancel) { StopKind::Cancel } else { kind };
+            let life = Self { stop: Some(stop), ..*self };
+            return Transition { life, effects: vec![Effect::StopAttempt(attempt)] };
+        }
+        let effects = match self.state {
+            RequestState::Pending { .. } => vec![Effect::Dequeue],
+            _ => Vec::new(),
+        };
+        match kind {
+            StopKind::Cancel => self.cancelled(effects),
+            StopKind::Pause => self.paused(effects),
+        }
+    }
+
+    fn pending(&self, run_at: Timestamp) -> Transition {
+        let life = Self { state: RequestState::Pending { run_at }, stop: None, ..*self };
+        Transition { life, effects: vec![Effect::Enqueue { run_at }, Effect::Emit("request:ready")] }
+    }
+
+    fn retry(&self, run_at: Timestamp, mut effects: Vec<Effect>) -> Transition {
+        let life = Self { state: RequestState::Pending { run_at }, stop: None, ..*self };
+        effects.extend([Effect::Enqueue { run_at }, Effect::Emit("request:retrying")]);
+        Transition { life, effects }
+    }
+
+    fn paused(&self, mut effects: Vec<Effect>) -> Transition {
+        let life = Self { state: RequestState::Paused, stop: None, ..*self };
+        effects.push(Effect::Emit("request:paused"));
+        Transition { life, effects }
+    }
+
+    fn cancelled(&self, effects: Vec<Effect>) -> Transition {
+        self.finished(RequestState::Cancelled, ResultStatus::Cancelled, "request:cancelled", effects)
+    }
+
+    fn failed(&self, class: FailureClass, effects: Vec<Effect>) -> Transition {
+        let status = if class == FailureClass::Timeout { ResultStatus::Timeout } else { ResultStatus::Error };
+        self.finished(RequestState::Failed(class), status, "request:failed", effects)
+    }
+
+    fn finished(
+        &self,
+        state: RequestState,
+        status: ResultStatus,
+        event: &'static str,
+        mut effects: Vec<Effect>,
+    ) -> Transition {
+        let life = Self { state, stop: None, ..*self };
+        effects.extend([Effect::WriteResult(status), Effect::FreeDependants, Effect::Emit(event)]);
+        Transition { life, effects }
+    }
+}
+
+impl RequestEvent {
+    const fn fence(&self) -> Option<Fence> {
+        match self {
+            Self::Claimed { fence, .. }
+            | Self::Started { fence }
+            | Self::Settled { fence, .. }
+            | Self::Released { fence }
+            | Self::LeaseExpired { fence } => Some(*fence),
+            Self::DependencyFinished(_)
+            | Self::Admitted
+            | Self::Rejected
+            | Self::CancelRequested
+            | Self::PauseRequested
+            | Self::Resumed
+            | Self::Woken => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
