@@ -39,10 +39,7 @@ pub enum IdError {
 
 fn encode(uuid: Uuid) -> String {
     let bits = uuid.as_u128();
-    (0..ENCODED_LEN)
-        .rev()
-        .map(|digit| char::from(ALPHABET[((bits >> (digit * 5)) & 31) as usize]))
-        .collect()
+    (0..ENCODED_LEN).rev().map(|digit| char::from(ALPHABET[((bits >> (digit * 5)) & 31) as usize])).collect()
 }
 
 fn decode(text: &str) -> Option<Uuid> {

@@ -454,12 +454,9 @@ impl RequestLife {
         let end = vec![Effect::EndAttempt { attempt, state: AttemptState::Settled }];
         let this = Self { crashes: 0, ..*self };
         match outcome {
-            Outcome::Succeeded { .. } => Ok(this.finished(
-                RequestState::Completed,
-                ResultStatus::Success,
-                "request:completed",
-                end,
-            )),
+            Outcome::Succeeded { .. } => {
+                Ok(this.finished(RequestState::Completed, ResultStatus::Success, "request:completed", end))
+            }
             Outcome::NeedsInput { .. } => {
                 let life = Self { state: RequestState::Waiting(WaitReason::Answer), stop: None, ..this };
                 let mut effects = end;

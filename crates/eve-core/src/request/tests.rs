@@ -95,10 +95,7 @@ fn transient_failures_end_after_the_last_attempt() {
             state => panic!("attempt {round} is not pending but {state:?}"),
         };
         let fence = Fence(i64::from(round));
-        life = life
-            .apply(&RequestEvent::Claimed { attempt: attempt(1), fence }, at, calm())
-            .expect("due")
-            .life;
+        life = life.apply(&RequestEvent::Claimed { attempt: attempt(1), fence }, at, calm()).expect("due").life;
         life = after(&life, RequestEvent::Settled { fence, outcome: failed(FailureClass::Idle) }).life;
     }
     assert_eq!(life.state, RequestState::Failed(FailureClass::Idle));

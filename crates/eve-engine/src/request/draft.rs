@@ -1,0 +1,225 @@
+//! What a caller wants, checked and completed before it is written.
+
+use eve_core::DependencyPolicy;
+use eve_core::Priority;
+use eve_core::ProjectId;
+use eve_core::RequestId;
+use eve_core::WorkerTypeName;
+use eve_store::OrgTx;
+use eve_store::request;
+use eve_store::request::NewRequest;
+use eve_store::request::RequestRow;
+use eve_store::worker_type;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::limits;
+use crate::Error;
+use crate::ErrorKind;
+use crate::OpContext;
+
+/// What a caller wants, as it came.
+#[derive(Debug, Clone)]
+pub struct RequestDraft {
+    /// Who shall do it.
+    pub worker_type: Option<String>,
+    /// What to do.
+    pub prompt: String,
+    /// A line for lists.
+    pub title: Option<String>,
+    /// The repository.
+    pub repository: Option<String>,
+    /// Where to start from.
+    pub branch: Option<String>,
+    /// Variables for the agent: an object.
+    pub context: Value,
+    /// Further settings: an object.
+    pub config: Value,
+    /// Whatever the asker wants to find again: an object.
+    pub metadata: Value,
+    /// Where the answer goes.
+    pub reply_to: Option<Value>,
+    /// The project.
+    pub project_id: Option<ProjectId>,
+    /// The request that creates it.
+    pub parent_id: Option<RequestId>,
+    /// The request that it repeats.
+    pub replay_of: Option<RequestId>,
+    /// How urgent.
+    pub priority: Option<Priority>,
+    /// What must be finished first.
+    pub blocked_by: Vec<RequestId>,
+    /// What a failed dependency means.
+    pub on_dependency_failure: DependencyPolicy,
+    /// Not before this time.
+    pub run_at: Option<Timestamp>,
+    /// The harness.
+    pub harness: Option<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// Longest run, in seconds.
+    pub timeout_seconds: Option<u32>,
+    /// Attempts that may count.
+    pub max_attempts: Option<u16>,
+}
+
+fn text(name: &str, value: Option<&str>, limit: usize) -> Result<(), Error> {
+    let Some(value) = value else { return Ok(()) };
+    if value.contains('\0') {
+        return Err(Error::invalid(format!("`{name}` holds a NUL character, which no database text can.")));
+    }
+    if value.len() > limit {
+        return Err(Error::invalid(format!("`{name}` is longer than {limit} bytes.")));
+    }
+    Ok(())
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn json(name: &str, value: &Value) -> Result<(), Error> {
+    if has_nul(value) {
+        return Err(Error::invalid(format!("`{name}` holds a NUL character, which no database text can.")));
+    }
+    if value.to_string().len() > limits::JSON_LEN {
+        return Err(Error::invalid(format!("`{name}` is longer than {} bytes.", limits::JSON_LEN)));
+    }
+    Ok(())
+}
+
+/// The first line of a prompt that says something, cut at a word.
+fn derived_title(prompt: &str) -> String {
+    let line =
+        prompt.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("#!")).unwrap_or("request");
+    if line.chars().count() <= limits::DERIVED_TITLE_LEN {
+        return line.to_owned();
+    }
+    let cut: String = line.chars().take(limits::DERIVED_TITLE_LEN).collect();
+    let words = cut.rsplit_once(' ').map_or(cut.as_str(), |(head, _)| head);
+    format!("{words}…")
+}
+
+impl RequestDraft {
+    /// The draft that asks again for what a request asked for.
+    pub(super) fn replay(old: RequestRow) -> Self {
+        Self {
+            worker_type: Some(old.worker_type),
+            prompt: old.prompt,
+            title: Some(old.title),
+            repository: old.repository,
+            branch: old.branch,
+            context: old.context,
+            config: old.config,
+            metadata: old.metadata,
+            reply_to: old.reply_to,
+            project_id: old.project_id,
+            parent_id: old.parent_id,
+            replay_of: Some(old.id),
+            priority: Some(old.priority),
+            blocked_by: Vec::new(),
+            on_dependency_failure: old.on_dependency_failure,
+            run_at: None,
+            harness: old.harness,
+            model: old.model,
+            timeout_seconds: old.timeout_seconds.and_then(|seconds| u32::try_from(seconds).ok()),
+            max_attempts: u16::try_from(old.max_attempts).ok(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.prompt.trim().is_empty() {
+            return Err(Error::invalid("`prompt` is empty. Say what is to be done."));
+        }
+        text("prompt", Some(&self.prompt), limits::PROMPT_LEN)?;
+        text("title", self.title.as_deref(), limits::TITLE_LEN * 4)?;
+        text("repository", self.repository.as_deref(), limits::REFERENCE_LEN)?;
+        text("branch", self.branch.as_deref(), limits::REFERENCE_LEN)?;
+        text("harness", self.harness.as_deref(), limits::TITLE_LEN)?;
+        text("model", self.model.as_deref(), limits::TITLE_LEN)?;
+        for (name, value) in [("context", &self.context), ("config", &self.config), ("metadata", &self.metadata)] {
+            json(name, value)?;
+            if !value.is_object() {
+                return Err(Error::invalid(format!("`{name}` is not an object.")));
+            }
+        }
+        if let Some(value) = &self.reply_to {
+            json("reply_to", value)?;
+        }
+        if self.blocked_by.len() > limits::BLOCKED_BY {
+            return Err(Error::invalid(format!("`blocked_by` names more than {} requests.", limits::BLOCKED_BY)));
+        }
+        if self.timeout_seconds.is_some_and(|seconds| seconds == 0 || seconds > limits::TIMEOUT_SECONDS) {
+            return Err(Error::invalid(format!("`timeout_seconds` is between 1 and {}.", limits::TIMEOUT_SECONDS)));
+        }
+        if self.max_attempts.is_some_and(|max| !(1..=100).contains(&max)) {
+            return Err(Error::invalid("`max_attempts` is between 1 and 100."));
+        }
+        Ok(())
+    }
+
+    /// Checks the draft against the organization and fills in what it leaves open.
+    pub(super) async fn resolve(self, tx: &mut OrgTx, ctx: &OpContext) -> Result<NewRequest, Error> {
+        self.check()?;
+        let org = ctx.org_id;
+        let wanted = self.worker_type.as_deref().unwrap_or("general");
+        let invalid_type = |detail: String| Error::new(ErrorKind::InvalidWorkerType, detail);
+        let name: WorkerTypeName = wanted.parse().map_err(|error| invalid_type(format!("{error}.")))?;
+        let Some(kind) = worker_type::worker_type_list(tx, org, Some(&name)).await?.into_iter().next() else {
+            let known = worker_type::worker_type_list(tx, org, None).await?;
+            let known: Vec<&str> = known.iter().map(|kind| kind.name.as_str()).collect();
+            return Err(invalid_type(format!("Invalid worker type `{name}`. There are: {}.", known.join(", "))));
+        };
+        let parent = match self.parent_id {
+            Some(id) => Some(
+                request::request_get(tx, id)
+                    .await?
+                    .ok_or_else(|| Error::invalid(format!("parent_id names what is not there: {id}.")))?,
+            ),
+            None => None,
+        };
+        let from_config = |key: &str| self.config.get(key).and_then(Value::as_str).map(str::to_owned);
+        let timeout_ms = self.config.get("timeout_ms").and_then(Value::as_u64);
+        let timeout_seconds = match (self.timeout_seconds, timeout_ms) {
+            (Some(seconds), _) => i32::try_from(seconds).ok(),
+            (None, Some(ms)) => i32::try_from(ms.div_ceil(1000).clamp(1, u64::from(limits::TIMEOUT_SECONDS))).ok(),
+            (None, None) => None,
+        };
+        let now = request::database_now(tx).await?;
+        Ok(NewRequest {
+            id: RequestId::from_uuid(eve_store::new_id()),
+            user_id: ctx.user_id,
+            project_id: self.project_id,
+            parent_id: self.parent_id,
+            replay_of: self.replay_of,
+            worker_type: name,
+            title: self
+                .title
+                .filter(|title| !title.trim().is_empty())
+                .map_or_else(|| derived_title(&self.prompt), |title| title.chars().take(limits::TITLE_LEN).collect()),
+            harness: self.harness.or_else(|| from_config("variant")),
+            model: self.model.or_else(|| from_config("model")),
+            prompt: self.prompt,
+            repository: self.repository,
+            branch: self.branch,
+            context: self.context,
+            config: self.config,
+            metadata: self.metadata,
+            reply_to: self.reply_to,
+            timeout_seconds,
+            max_attempts: self.max_attempts.map_or(kind.max_attempts, i32::from),
+            on_dependency_failure: self.on_dependency_failure,
+            // Children are as urgent as what they are for.
+            priority: self.priority.or(parent.map(|parent| parent.priority)).unwrap_or_default(),
+            run_at: Some(self.run_at.map_or(now, |at| at.max(now))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Brings the schema up to date, forward only.
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::StoreError;
+use crate::error::During;
+
+/// Applies every migration that is missing. Safe to run from many processes at once: the migrator holds a lock.
+///
+/// # Errors
+/// When the log-in may not create in the database, or the database is newer than this program.
+pub async fn migrate(owner: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut conn = owner.clone().application_name("eve-migrate").connect().await.during("migrate_connect")?;
+    sqlx::migrate!("./migrations").run(&mut conn).await.map_err(|error| StoreError::Migrate(Box::new(error)))
+}
+
+/// Makes the roles that the schema grants to, for a database that Eve did not create itself.
+///
+/// The log-in needs CREATEROLE, or the roles must be there already; it is granted both.
+///
+/// # Errors
+/// When a role is missing and the log-in may not create it.
+pub async fn ensure_roles(owner: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut conn = owner.clone().application_name("eve-migrate").connect().await.during("migrate_connect")?;
+    // Two processes may start at once, hence the lock; CREATE ROLE has no IF NOT EXISTS.
+    sqlx::raw_sql(
+        "DO $$
+         DECLARE
+             name text;
+         BEGIN
+             PERFORM pg_advisory_xact_lock(7310421);
+             FOREACH name IN ARRAY ARRAY['eve_service', 'eve_platform'] LOOP
+                 IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+                     EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+                 END IF;
+                 IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+                     EXECUTE format('GRANT %I TO CURRENT_USER', name);
+                 END IF;
+             END LOOP;
+         END
+         $$",
+    )
+    .execute(&mut conn)
+    .await
+    .during("roles_ensure")?;
+    Ok(())
+}
