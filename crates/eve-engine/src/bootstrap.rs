@@ -35,14 +35,30 @@ pub(crate) async fn instance_secret(store: &Store) -> Result<Vec<u8>, Error> {
 }
 
 impl Bootstrap {
+    /// The keys that are kept, and fresh ones for those that are not. They count once they are [entered](Self::enter).
+    pub fn prepare(options: BootstrapOptions) -> Self {
+        Self {
+            api_key: options.api_key.unwrap_or_else(auth::new_api_key),
+            worker_key: options.worker_key.unwrap_or_else(auth::new_worker_key),
+        }
+    }
+
+    /// Makes keys and enters them.
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub async fn run(store: &Store, options: BootstrapOptions) -> Result<Self, Error> {
+        let keys = Self::prepare(options);
+        keys.enter(store).await?;
+        Ok(keys)
+    }
+
     /// Founds the organization `default` with its owner, worker types and keys. What is there already stays; types
     /// that somebody changed stay changed.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn run(store: &Store, options: BootstrapOptions) -> Result<Self, Error> {
-        let api_key = options.api_key.unwrap_or_else(auth::new_api_key);
-        let worker_key = options.worker_key.unwrap_or_else(auth::new_worker_key);
+    pub async fn enter(&self, store: &Store) -> Result<(), Error> {
         let mut tx = store.platform().await?;
         let new =
             NewOrganization { slug: "default", name: "Default", owner_email: "owner@localhost", owner_name: "owner" };
@@ -52,10 +68,10 @@ impl Bootstrap {
                 eve_store::worker_type::worker_type_put(&mut tx, org, &kind).await?;
             }
         }
-        organization::api_key_create(&mut tx, org, user, "first", &auth::hash(&api_key)).await?;
-        organization::worker_key_create(&mut tx, "first", &auth::hash(&worker_key)).await?;
+        organization::api_key_create(&mut tx, org, user, "first", &auth::hash(&self.api_key)).await?;
+        organization::worker_key_create(&mut tx, "first", &auth::hash(&self.worker_key)).await?;
         tx.commit().await?;
-        Ok(Self { api_key, worker_key })
+        Ok(())
     }
 
     /// Founds another organization and returns its owner's API key.

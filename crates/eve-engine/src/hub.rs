@@ -31,7 +31,7 @@ const EVERYTHING: &str = "*";
 /// What there may be news about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// Something became claimable for this worker type.
+    /// Something became claimable for this worker type; a waiter may say `*` for any.
     Queue(String),
     /// An organization's stream of events grew.
     Events(OrgId),
@@ -149,12 +149,20 @@ pub struct Waiter {
 }
 
 impl Waiter {
+    fn wants(&self, topic: &Topic) -> bool {
+        match topic {
+            Topic::All => true,
+            Topic::Queue(_) if self.topics.contains(&Topic::Queue(EVERYTHING.to_owned())) => true,
+            Topic::Queue(_) | Topic::Events(_) | Topic::Request(_) | Topic::Stop(_) => self.topics.contains(topic),
+        }
+    }
+
     /// Returns when there may be news, or after the time limit.
     pub async fn wait(&mut self, limit: Duration) {
         let heard = async {
             loop {
                 match self.news.recv().await {
-                    Ok(topic) if topic == Topic::All || self.topics.contains(&topic) => return,
+                    Ok(topic) if self.wants(&topic) => return,
                     Ok(_) => {}
                     // Missed some: there may have been ours among them.
                     Err(broadcast::error::RecvError::Lagged(_)) => return,

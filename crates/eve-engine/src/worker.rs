@@ -105,7 +105,7 @@ impl Engine {
         Ok(id)
     }
 
-    /// Takes up to `limit` due requests, waiting for some if there are none.
+    /// Takes up to `limit` due requests of these worker types (`*` for all), waiting for some if there are none.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -113,13 +113,17 @@ impl Engine {
         &self,
         _ctx: &WorkerContext,
         worker: WorkerId,
-        types: &[WorkerTypeName],
+        types: &[String],
         limit: usize,
         wait: Duration,
     ) -> Result<Vec<Claim>, Error> {
         let deadline = clock::instant() + wait.min(WAIT_LIMIT);
         let limit = limit.clamp(1, CLAIM_LIMIT);
-        let topics = types.iter().map(|name| Topic::Queue(name.as_str().to_owned())).collect();
+        for name in types.iter().filter(|name| *name != queue::EVERY_TYPE) {
+            name.parse::<WorkerTypeName>()
+                .map_err(|error| Error::new(ErrorKind::InvalidWorkerType, format!("{error}.")))?;
+        }
+        let topics = types.iter().cloned().map(Topic::Queue).collect();
         let mut waiter = self.waiter(topics);
         loop {
             let mut tx = self.store().platform().await?;
@@ -168,6 +172,8 @@ impl Engine {
         let cause = Cause { actor: "worker", report: None };
         transition::write(&mut tx, &locked, &transition, &cause, &mut aftermath).await?;
         attempt::attempt_start(&mut tx, lease.org_id, attempt, harness).await?;
+        // The agent starts with a whole lease, however long the workspace took.
+        lease::lease_extend(&mut tx, &[(attempt, fence)], self.inner.lease.ttl).await?;
         tx.commit().await?;
         self.hub().wake(aftermath.topics);
         Ok(())

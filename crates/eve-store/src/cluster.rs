@@ -102,6 +102,14 @@ impl ClusterOptions {
         Ok(binaries::plan(&self.search(major(&layout)?)).await?)
     }
 
+    /// The server starts in another directory than Eve.
+    fn absolute(mut self) -> Result<Self, ClusterError> {
+        for path in [&mut self.data_dir, &mut self.runtime_dir].into_iter().chain(self.pg_bin_dir.as_mut()) {
+            *path = std::path::absolute(&*path).map_err(ClusterError::io(format!("resolve `{}`", path.display())))?;
+        }
+        Ok(self)
+    }
+
     fn search(&self, data_major: Option<u32>) -> binaries::Search<'_> {
         binaries::Search {
             pg_bin_dir: self.pg_bin_dir.as_deref(),
@@ -160,6 +168,7 @@ impl Cluster {
     /// # Errors
     /// When there is no PostgreSQL, no user to run it, no way for that user to its files, or when it does not start.
     pub async fn start(options: ClusterOptions, progress: Progress<'_>) -> Result<Self, ClusterError> {
+        let options = options.absolute()?;
         let layout = Layout::new(&options.data_dir);
         make_root(&options.data_dir, &layout)?;
         let data_major = major(&layout)?;
@@ -170,6 +179,7 @@ impl Cluster {
         let credentials = Credentials::load_or_create(&layout, data_major.is_some())?;
         let server = Server { installation, account, layout, credentials, guard: options.guard, socket_dir };
         server.check_access().await?;
+        server.remove_leftovers().await;
         if data_major.is_none() {
             progress(&format!("making the database ({})", server.installation));
             server.initialise().await?;
@@ -280,15 +290,14 @@ fn make_root(data_dir: &Path, layout: &Layout) -> Result<(), ClusterError> {
 fn make_socket_dir(layout: &Layout, account: &Account, record: &mut Record) -> Result<PathBuf, ClusterError> {
     let make =
         |path: &Path| account.make_private_dir(path).map_err(ClusterError::io(format!("make `{}`", path.display())));
-    // Needed in any case, for a file that only the server's user may read.
-    if !account.is_private_dir(&layout.run) {
-        if layout.run.exists() {
-            let doing = format!("replace `{}`", layout.run.display());
-            fs::remove_dir_all(&layout.run).map_err(ClusterError::io(doing))?;
-        }
-        make(&layout.run)?;
-    }
     if fits_socket(&layout.run) {
+        if !account.is_private_dir(&layout.run) {
+            if layout.run.exists() {
+                let doing = format!("replace `{}`", layout.run.display());
+                fs::remove_dir_all(&layout.run).map_err(ClusterError::io(doing))?;
+            }
+            make(&layout.run)?;
+        }
         record.socket_dir = None;
         return Ok(layout.run.clone());
     }

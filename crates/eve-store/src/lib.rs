@@ -9,8 +9,8 @@
 
 pub mod attempt;
 pub mod attempt_log;
-//CLUSTER pub mod cluster;
-//CLUSTER pub mod data_dir;
+pub mod cluster;
+pub mod data_dir;
 pub mod dependency;
 mod error;
 pub mod event;
@@ -35,6 +35,9 @@ pub use tx::PlatformTx;
 pub use tx::Store;
 pub use tx::StoreOptions;
 pub use tx::Tx;
+
+/// How to reach a database, as the driver takes it.
+pub use sqlx::postgres::PgConnectOptions;
 
 /// Makes a new UUIDv7, so that ids sort by creation.
 pub fn new_id() -> uuid::Uuid {

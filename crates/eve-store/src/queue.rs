@@ -12,7 +12,6 @@ use eve_core::ProjectId;
 use eve_core::RequestId;
 use eve_core::UserId;
 use eve_core::WorkerId;
-use eve_core::WorkerTypeName;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
@@ -68,21 +67,25 @@ pub struct Claim {
     pub resume_session: Option<String>,
 }
 
+/// Stands for every worker type.
+pub const EVERY_TYPE: &str = "*";
+
 /// Takes up to `limit` due requests for a worker, most urgent first, each with a lease of `lease`.
+///
+/// Worker types are names, or [`EVERY_TYPE`].
 pub async fn queue_claim(
     tx: &mut PlatformTx,
     worker: WorkerId,
-    worker_types: &[WorkerTypeName],
+    worker_types: &[String],
     limit: usize,
     lease: SignedDuration,
 ) -> Result<Vec<Claim>, StoreError> {
-    let types: Vec<String> = worker_types.iter().map(|name| name.as_str().to_owned()).collect();
     let ids: Vec<uuid::Uuid> = (0..limit).map(|_| new_id()).collect();
     let rows = sqlx::query!(
         r#"WITH picked AS MATERIALIZED (
              SELECT c.request_id
              FROM generate_series(1, 4) AS p (priority)
-             CROSS JOIN unnest($1::text[]) AS t (worker_type)
+             CROSS JOIN (SELECT unnest($1::text[]) UNION SELECT name FROM eve.worker_types WHERE '*' = ANY ($1)) AS t (worker_type)
              CROSS JOIN LATERAL (
                  SELECT q.request_id FROM eve.queue q
                  WHERE q.worker_type = t.worker_type AND q.priority = p.priority AND q.run_at <= now()
@@ -120,7 +123,7 @@ pub async fn queue_claim(
            FROM taken t
            JOIN eve.worker_types w ON w.org_id = t.org_id AND w.name = t.worker_type
            ORDER BY t.priority, t.id"#,
-        &types,
+        worker_types,
         i64::try_from(limit).unwrap_or(i64::MAX),
         &ids,
         worker.uuid(),
@@ -232,18 +235,17 @@ pub async fn queue_depth_total(tx: &mut PlatformTx) -> Result<Vec<QueueDepth>, S
 /// When the next request becomes due that is not due yet, for these worker types.
 pub async fn queue_next_due(
     tx: &mut PlatformTx,
-    worker_types: &[WorkerTypeName],
+    worker_types: &[String],
 ) -> Result<Option<SignedDuration>, StoreError> {
-    let types: Vec<String> = worker_types.iter().map(|name| name.as_str().to_owned()).collect();
     let seconds = sqlx::query_scalar!(
         r#"SELECT min(extract(epoch FROM next.run_at - now()))::float8
            FROM generate_series(1, 4) AS p (priority)
-           CROSS JOIN unnest($1::text[]) AS t (worker_type)
+           CROSS JOIN (SELECT unnest($1::text[]) UNION SELECT name FROM eve.worker_types WHERE '*' = ANY ($1)) AS t (worker_type)
            CROSS JOIN LATERAL (
                SELECT q.run_at FROM eve.queue q
                WHERE q.worker_type = t.worker_type AND q.priority = p.priority AND q.run_at > now()
                ORDER BY q.run_at LIMIT 1) next"#,
-        &types
+        worker_types
     )
     .fetch_one(tx.conn())
     .await

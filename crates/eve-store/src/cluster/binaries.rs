@@ -224,7 +224,7 @@ pub(super) async fn resolve(search: &Search<'_>, progress: Progress<'_>) -> Resu
         Err(error) => error.to_string(),
     };
     if let Some(fallback) = fallback {
-        progress(&format!("no download ({failure}); using {fallback}"));
+        progress(&format!("no download ({}); using {fallback}", failure.replace('\n', "; ")));
         return Ok(fallback);
     }
     let tried =

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd;
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -120,6 +121,8 @@ pub(super) async fn provision(runtime_dir: &Path, progress: Progress<'_>) -> Res
         let reason = format!("it is version {} instead of {VERSION}", installation.version);
         return Err(ProvisionError::Step { step: "trying the unpacked PostgreSQL", reason });
     }
+    // All of it, in one call: a folder that has its final name must not be empty after a power cut.
+    File::open(&tree).and_then(|tree| Ok(unistd::syncfs(tree)?)).map_err(failed)?;
     if target.exists() {
         // There, but it does not run: out of the way, and away with the temporary directory.
         fs::rename(&target, temporary.path().join("broken")).map_err(failed)?;
@@ -200,8 +203,7 @@ fn remove_leftovers(runtime_dir: &Path, prefix: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The server's user must be able to read all and to run the programs, whatever Eve's umask is. Also puts the files
-/// on the disk: a folder that has its final name must not be empty after a power cut.
+/// The server's user must be able to read all and to run the programs, whatever Eve's umask is.
 fn open_to_all(directory: &Path, programs: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -212,11 +214,9 @@ fn open_to_all(directory: &Path, programs: &Path) -> io::Result<()> {
         } else if kind.is_file() {
             let mode = if directory == programs { 0o755 } else { 0o644 };
             fs::set_permissions(&path, Permissions::from_mode(mode))?;
-            File::open(&path)?.sync_data()?;
         }
     }
-    fs::set_permissions(directory, Permissions::from_mode(0o755))?;
-    files::sync_directory(directory)
+    fs::set_permissions(directory, Permissions::from_mode(0o755))
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@
 //! the service asks for them with SET ROLE. pgvector is made here when the installation has it, because only a
 //! superuser can. Schema and rights inside the database are the migrations' business.
 
-use std::fmt;
-
 use sqlx::AssertSqlSafe;
 use sqlx::ConnectOptions;
 use sqlx::Connection;
@@ -29,8 +27,6 @@ const PLAIN: &str = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSR
 
 /// Since this version, a membership says by itself whether its rights are inherited.
 const GRANT_OPTIONS_MAJOR: u32 = 16;
-
-const DUPLICATE_OBJECT: &str = "42710";
 
 /// Makes whatever is missing. `admin` leads to the superuser's database.
 pub(super) async fn prepare(
@@ -55,35 +51,26 @@ async fn roles(connection: &mut PgConnection, credentials: &Credentials, major: 
         // Under 16, this is what keeps the platform's rights from being inherited.
         let inherit = if role == Role::Service { "NOINHERIT" } else { "INHERIT" };
         let password = credentials.password(role);
-        make_role(connection, role.name(), format_args!("LOGIN {inherit} PASSWORD '{password}'")).await?;
+        make_role(connection, role.name(), &format!("LOGIN {inherit} PASSWORD '{password}'")).await?;
     }
-    make_role(connection, PLATFORM_ROLE, format_args!("NOLOGIN")).await?;
+    make_role(connection, PLATFORM_ROLE, "NOLOGIN").await?;
     let options = if major >= GRANT_OPTIONS_MAJOR { " WITH INHERIT FALSE, SET TRUE" } else { "" };
     run(connection, "grant a role", format!("GRANT {PLATFORM_ROLE} TO {}{options}", Role::Service.name())).await
 }
 
-async fn make_role(
-    connection: &mut PgConnection,
-    name: &str,
-    attributes: fmt::Arguments<'_>,
-) -> Result<(), ClusterError> {
-    // Creating a role has no IF NOT EXISTS.
-    match run(connection, "make a role", format!("CREATE ROLE {name}")).await {
-        Err(ClusterError::Sql { source, .. }) if has_code(&source, DUPLICATE_OBJECT) => {}
-        other => other?,
+async fn make_role(connection: &mut PgConnection, name: &str, attributes: &str) -> Result<(), ClusterError> {
+    // Looked up rather than tried: a statement that fails would be in the server's log at every start.
+    let doing = "make a role";
+    if !exists(connection, doing, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).await? {
+        run(connection, doing, format!("CREATE ROLE {name}")).await?;
     }
     run(connection, "set up a role", format!("ALTER ROLE {name} WITH {PLAIN} {attributes}")).await
 }
 
 async fn database(connection: &mut PgConnection) -> Result<(), ClusterError> {
     let doing = "make the database `eve`";
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(DATABASE)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(ClusterError::sql(doing))?;
     let owner = Role::Owner.name();
-    if !exists {
+    if !exists(connection, doing, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE).await? {
         run(connection, doing, format!("CREATE DATABASE {DATABASE} OWNER {owner}")).await?;
     }
     run(connection, doing, format!("ALTER DATABASE {DATABASE} OWNER TO {owner}")).await?;
@@ -96,15 +83,20 @@ async fn schema(connection: &mut PgConnection) -> Result<(), ClusterError> {
     let owner = Role::Owner.name();
     run(connection, doing, format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {owner}")).await?;
     run(connection, doing, format!("ALTER SCHEMA {SCHEMA} OWNER TO {owner}")).await?;
-    let pgvector: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(ClusterError::sql("look for pgvector"))?;
-    if pgvector {
+    let available = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = $1)";
+    if exists(connection, "look for pgvector", available, "vector").await? {
         run(connection, "install pgvector", "CREATE EXTENSION IF NOT EXISTS vector SCHEMA public".to_owned()).await?;
     }
     Ok(())
+}
+
+async fn exists(
+    connection: &mut PgConnection,
+    doing: &'static str,
+    query: &'static str,
+    name: &str,
+) -> Result<bool, ClusterError> {
+    sqlx::query_scalar(query).bind(name).fetch_one(connection).await.map_err(ClusterError::sql(doing))
 }
 
 /// Runs a statement that is made of this module's names and of hexadecimal passwords, so of nothing to be quoted.
@@ -123,8 +115,4 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, ClusterErro
 
 async fn close(connection: PgConnection) -> Result<(), ClusterError> {
     connection.close().await.map_err(ClusterError::sql("close a connection"))
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }

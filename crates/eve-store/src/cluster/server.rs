@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::process::Stdio;
@@ -40,6 +41,11 @@ use super::guard;
 use super::run;
 use super::settings;
 use super::settings::Listen;
+
+/// What a database is called until `initdb` is done with it.
+const UNFINISHED: &str = "data.new-";
+const REMOVE_ATTEMPTS: u32 = 30;
+const REMOVE_PAUSE: Duration = Duration::from_millis(100);
 
 const INITDB_LIMIT: Duration = Duration::from_secs(180);
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -129,20 +135,29 @@ impl Server {
         }
     }
 
-    /// Makes the database. An interrupted attempt leaves a directory that the next one removes.
-    pub(super) async fn initialise(&self) -> Result<(), ClusterError> {
-        const PREFIX: &str = "data.new-";
-        let root = &self.layout.root;
-        let doing = || format!("make the database in `{}`", root.display());
-        for entry in fs::read_dir(root).map_err(ClusterError::io(doing()))?.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
-                fs::remove_dir_all(entry.path()).map_err(ClusterError::io(doing()))?;
+    /// Removes what interrupted attempts to make the database have left. The `initdb` of an Eve that was killed just
+    /// now may still be at it, so this is tried for a while, and what then remains is left to the next start.
+    pub(super) async fn remove_leftovers(&self) {
+        for attempt in 1.. {
+            match remove_with_prefix(&self.layout.root, UNFINISHED) {
+                Ok(()) => return,
+                Err(error) if attempt == REMOVE_ATTEMPTS => {
+                    tracing::warn!(%error, directory = %self.layout.root.display(), "cannot remove an unfinished database");
+                    return;
+                }
+                Err(_) => tokio::time::sleep(REMOVE_PAUSE).await,
             }
         }
-        let new = root.join(format!("{PREFIX}{}", credentials::random_hex(4)?));
-        self.account.make_private_dir(&new).map_err(ClusterError::io(doing()))?;
+    }
 
-        let password_file = self.layout.run.join(format!("password-{}", credentials::random_hex(8)?));
+    /// Makes the database, under another name until it is whole.
+    pub(super) async fn initialise(&self) -> Result<(), ClusterError> {
+        let root = &self.layout.root;
+        let doing = || format!("make the database in `{}`", root.display());
+        let name = format!("{UNFINISHED}{}", credentials::random_hex(8)?);
+        let new = root.join(&name);
+        self.account.make_private_dir(&new).map_err(ClusterError::io(doing()))?;
+        let password_file = root.join(format!("{name}.password"));
         let mut file = File::options()
             .write(true)
             .create_new(true)
@@ -316,6 +331,20 @@ impl Server {
         let guard = self.guard.first().map(PathBuf::from).unwrap_or_default();
         ClusterError::Guard { guard, user: self.account.name.clone(), source }
     }
+}
+
+fn remove_with_prefix(directory: &Path, prefix: &str) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)) {
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_free(port: u16) -> bool {

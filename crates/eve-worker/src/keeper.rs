@@ -1,0 +1,279 @@
+//! The process that stands between a worker and an agent, so that nothing of the agent outlives its attempt.
+//!
+//! The worker starts its own program again as `eve keeper attempt … -- PROGRAM ARGS`. The keeper moves what it is
+//! about to start into a PID namespace of its own, where a second copy of the program, the *init*, is process 1:
+//! when it ends, the kernel kills every process in there, whatever sessions or daemons the agent made. Where no
+//! namespace can be had, keeper and init are subreapers instead and hunt the orphans down one by one.
+//!
+//! Orders come over the keeper's standard input, one byte each, see [`Order`]. The end of that input means that the
+//! worker is gone, and so does silence beyond the lease: a worker that is frozen cannot keep its agent running.
+//! No signal handler, no parent-death signal and no unsafe code is needed for that, only pipes.
+
+mod descendants;
+mod init;
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
+
+/// The exit code of a keeper that could not start the agent's program.
+pub const EXIT_NOT_STARTED: i32 = 127;
+/// Longest time that orphans may take to die after SIGKILL.
+const REAP_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the worker may tell the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The lease was extended: live on.
+    Extend,
+    /// Ask the agent to end (SIGTERM to its process group).
+    Terminate,
+    /// Kill everything now.
+    Kill,
+}
+
+impl Order {
+    /// The order as a byte.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Extend => b'.',
+            Self::Terminate => b't',
+            Self::Kill => b'k',
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            b'.' => Some(Self::Extend),
+            b't' => Some(Self::Terminate),
+            b'k' => Some(Self::Kill),
+            _ => None,
+        }
+    }
+}
+
+/// How well a host can contain an agent's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Containment {
+    /// A PID namespace: the kernel kills all.
+    PidNamespace,
+    /// Orphans come to the keeper, which kills them.
+    Subreaper,
+}
+
+impl Containment {
+    /// The name for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PidNamespace => "pid namespace",
+            Self::Subreaper => "subreaper",
+        }
+    }
+}
+
+/// What to keep.
+#[derive(Debug, PartialEq, Eq)]
+struct Job {
+    /// The agent reads this file on standard input; nothing means an empty input.
+    stdin: Option<PathBuf>,
+    /// Silence of the worker after which everything is killed.
+    lease: Duration,
+    /// The agent's program and arguments.
+    command: Vec<OsString>,
+}
+
+fn parse(args: Vec<OsString>) -> Option<Job> {
+    let mut job = Job { stdin: None, lease: Duration::from_secs(30), command: Vec::new() };
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--stdin") => job.stdin = Some(PathBuf::from(args.next()?)),
+            Some("--lease-ms") => job.lease = Duration::from_millis(args.next()?.to_str()?.parse().ok()?),
+            Some("--") => {
+                job.command = args.by_ref().collect();
+            }
+            Some(_) | None => return None,
+        }
+    }
+    if job.command.is_empty() { None } else { Some(job) }
+}
+
+/// Runs as a keeper: `attempt`, `init` or `probe` and their arguments. Returns the exit code.
+///
+/// Call it first thing in `main`, before any thread is started: a user namespace needs a single-threaded process.
+pub fn main(args: Vec<OsString>) -> i32 {
+    let mut args = args.into_iter();
+    let role = args.next();
+    let rest: Vec<OsString> = args.collect();
+    match role.as_ref().and_then(|role| role.to_str()) {
+        Some("attempt") => parse(rest).map_or_else(usage, |job| keep(&job)),
+        Some("init") => parse(rest).map_or_else(usage, |job| init::run(&job)),
+        Some("probe") => probe(),
+        _ => usage(),
+    }
+}
+
+fn usage() -> i32 {
+    complain("eve keeper is started by eve itself, not by people");
+    2
+}
+
+/// Tells the agent's log, which standard error goes to.
+fn complain(message: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "eve keeper: {message}");
+}
+
+/// What this host can do, found out by trying.
+fn contain() -> Containment {
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let private = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    let entered = if uid.is_root() {
+        nix::sched::unshare(private).is_ok()
+    } else {
+        nix::sched::unshare(private | CloneFlags::CLONE_NEWUSER).is_ok() && {
+            // The same ids inside as outside, or files would change owner.
+            std::fs::write("/proc/self/setgroups", "deny").is_ok()
+                && std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).is_ok()
+                && std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).is_ok()
+        }
+    };
+    if entered {
+        // What is mounted from here on stays in here. Without it, /proc inside would show the host's processes.
+        let none: Option<&str> = None;
+        let _ = nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none);
+        Containment::PidNamespace
+    } else {
+        // Orphans of the agent become children of this process.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        Containment::Subreaper
+    }
+}
+
+fn spawn_init(job: &Job, containment: Containment) -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("keeper").arg("init");
+    if let Some(path) = &job.stdin {
+        command.arg("--stdin").arg(path);
+    }
+    command.arg("--").args(&job.command).stdin(Stdio::piped());
+    if containment == Containment::PidNamespace {
+        command.env(init::NAMESPACE_MARK, "1");
+    } else {
+        command.env_remove(init::NAMESPACE_MARK);
+    }
+    command.spawn()
+}
+
+/// Everything that can wake the keeper.
+enum Event {
+    Order(Order),
+    WorkerGone,
+    Ended(Option<i32>),
+}
+
+fn keep(job: &Job) -> i32 {
+    let containment = contain();
+    let mut child = match spawn_init(job, containment) {
+        Ok(child) => child,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return EXIT_NOT_STARTED;
+        }
+    };
+    let mut orders = child.stdin.take();
+    let child_pid = child.id();
+    let (send, events) = mpsc::channel();
+    let wait = send.clone();
+    std::thread::spawn(move || {
+        let code = child.wait().ok().map(exit_code);
+        let _ = wait.send(Event::Ended(code));
+    });
+    std::thread::spawn(move || read_orders(&send));
+
+    let mut deadline = Instant::now() + job.lease;
+    loop {
+        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Event::Order(Order::Extend)) => deadline = Instant::now() + job.lease,
+            Ok(Event::Order(Order::Terminate)) => {
+                if let Some(pipe) = orders.as_mut() {
+                    // An init that is gone needs no order.
+                    let _ = pipe.write_all(&[Order::Terminate.byte()]).and_then(|()| pipe.flush());
+                }
+            }
+            Ok(Event::Ended(code)) => {
+                finish(containment);
+                return code.unwrap_or(EXIT_NOT_STARTED);
+            }
+            Ok(Event::Order(Order::Kill) | Event::WorkerGone)
+            | Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => {
+                drop(orders.take());
+                descendants::kill(child_pid);
+                // The waiting thread reports the end; from here on nothing else matters.
+                let end = Instant::now() + REAP_LIMIT;
+                while let Ok(event) = events.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                    if let Event::Ended(_) = event {
+                        break;
+                    }
+                }
+                finish(containment);
+                return 128 + 9;
+            }
+        }
+    }
+}
+
+/// After init has ended, nothing of the agent may be left.
+fn finish(containment: Containment) {
+    match containment {
+        // The kernel has killed all of it before it reported the end of process 1.
+        Containment::PidNamespace => {}
+        Containment::Subreaper => descendants::kill_all_of_this_process(REAP_LIMIT),
+    }
+}
+
+fn read_orders(send: &mpsc::Sender<Event>) {
+    let mut buffer = [0; 64];
+    loop {
+        match std::io::stdin().read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                for order in buffer.iter().take(count).copied().filter_map(Order::from_byte) {
+                    if send.send(Event::Order(order)).is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    let _ = send.send(Event::WorkerGone);
+}
+
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(EXIT_NOT_STARTED)
+}
+
+fn probe() -> i32 {
+    let containment = contain();
+    // Entering is not enough: something must be able to run in there.
+    let job = Job { stdin: None, lease: Duration::from_secs(5), command: vec!["/bin/true".into()] };
+    let works = spawn_init(&job, containment).and_then(|mut child| child.wait()).is_ok_and(|status| status.success());
+    let name = if works { containment.name() } else { Containment::Subreaper.name() };
+    i32::from(writeln!(std::io::stdout(), "{name}").is_err())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Process 1 of an attempt: starts the agent, collects the dead, and takes everything along when it ends.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::mount::MsFlags;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+use super::EXIT_NOT_STARTED;
+use super::Job;
+use super::Order;
+use super::complain;
+use super::descendants;
+
+/// Set by the keeper when this process is to be process 1 of a namespace; never passed on to the agent.
+pub(super) const NAMESPACE_MARK: &str = "EVE_KEEPER_NAMESPACE";
+/// Longest time that orphans may take to die where there is no namespace.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) fn run(job: &Job) -> i32 {
+    let alone = std::env::var_os(NAMESPACE_MARK).is_some();
+    if alone {
+        let none: Option<&str> = None;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        // Some containers forbid it; the agent then sees the host's /proc, but still dies with this process.
+        let _ = nix::mount::mount(Some("proc"), "/proc", Some("proc"), flags, none);
+    } else {
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
+    let Some((program, args)) = job.command.split_first() else { return EXIT_NOT_STARTED };
+    let input = match &job.stdin {
+        None => Stdio::null(),
+        Some(path) => match std::fs::File::open(path) {
+            Ok(file) => Stdio::from(file),
+            Err(error) => {
+                complain(&format!("cannot open {}: {error}", path.display()));
+                return EXIT_NOT_STARTED;
+            }
+        },
+    };
+    let spawned = Command::new(program).args(args).env_remove(NAMESPACE_MARK).stdin(input).process_group(0).spawn();
+    let agent = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            complain(&format!("cannot start {}: {error}", program.to_string_lossy()));
+            return EXIT_NOT_STARTED;
+        }
+    };
+    let Ok(agent) = i32::try_from(agent.id()).map(Pid::from_raw) else { return EXIT_NOT_STARTED };
+    std::thread::spawn(move || obey(agent, alone));
+    let code = reap_until(agent);
+    if !alone {
+        descendants::kill_all_of_this_process(REAP_LIMIT);
+    }
+    code
+}
+
+/// Collects every child that ends, the agent's orphans included, until the agent itself has ended.
+fn reap_until(agent: Pid) -> i32 {
+    loop {
+        match nix::sys::wait::wait() {
+            Ok(WaitStatus::Exited(pid, code)) if pid == agent => return code,
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == agent => return 128 + signal as i32,
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            // No child is left, so the agent's end was missed; it cannot happen while only this loop waits.
+            Err(_) => return EXIT_NOT_STARTED,
+        }
+    }
+}
+
+/// Passes orders on. The end of the orders is the end of everything.
+fn obey(agent: Pid, alone: bool) {
+    let mut byte = [0];
+    loop {
+        match std::io::stdin().read(&mut byte) {
+            Ok(0) | Err(_) => break,
+            Ok(_) if byte == [Order::Terminate.byte()] => {
+                // An agent that is gone already is no error.
+                let _ = nix::sys::signal::killpg(agent, Signal::SIGTERM);
+            }
+            Ok(_) => {}
+        }
+    }
+    if !alone {
+        descendants::kill_all_of_this_process(REAP_LIMIT);
+    }
+    std::process::exit(128 + 9);
+}

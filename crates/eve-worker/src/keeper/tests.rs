@@ -1,0 +1,23 @@
+use super::*;
+
+#[test]
+fn arguments() {
+    let parsed = parse(["--lease-ms", "1500", "--stdin", "/in", "--", "prog", "--", "-x"].map(OsString::from).to_vec());
+    assert_eq!(
+        parsed,
+        Some(Job {
+            stdin: Some("/in".into()),
+            lease: Duration::from_millis(1500),
+            command: vec!["prog".into(), "--".into(), "-x".into()],
+        })
+    );
+    assert_eq!(parse(vec!["--".into()]), None);
+    assert_eq!(parse(vec!["--unheard-of".into()]), None);
+}
+
+#[test]
+fn orders_survive_the_pipe() {
+    for order in [Order::Extend, Order::Terminate, Order::Kill] {
+        assert_eq!(Order::from_byte(order.byte()), Some(order));
+    }
+}

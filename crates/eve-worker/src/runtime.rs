@@ -1,0 +1,409 @@
+//! The worker: claims, runs what it claimed, says that it is alive, and leaves nothing behind when it goes.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use eve_api_types::Assignment;
+use eve_api_types::AttemptSignal;
+use eve_api_types::ClaimRequest;
+use eve_api_types::FencedAttempt;
+use eve_api_types::HarnessInfo;
+use eve_api_types::HeartbeatRequest;
+use eve_api_types::RegisterRequest;
+use eve_api_types::ReleaseRequest;
+use eve_api_types::SettleRequest;
+use eve_api_types::WorkerState;
+use eve_core::AttemptId;
+use eve_core::WorkerId;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attempt;
+use crate::attempt::Over;
+use crate::attempt::Tools;
+use crate::control_plane::ControlPlane;
+use crate::control_plane::PlaneError;
+use crate::inventory::HostEnvironment;
+use crate::inventory::Inventory;
+use crate::supervisor::Directive;
+use crate::supervisor::Reins;
+use crate::workspace::WorkspaceError;
+use crate::workspace::WorkspaceOptions;
+use crate::workspace::Workspaces;
+
+/// How long a claim waits for work.
+const CLAIM_WAIT: Duration = Duration::from_secs(20);
+/// First and longest rest when the control plane does not answer.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How often leftovers of earlier attempts are looked for, and how old they must be.
+const LEFTOVERS: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(3600));
+
+/// What a worker is and has.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Host and process, for people.
+    pub name: String,
+    /// What it serves; `*` for everything.
+    pub worker_types: Vec<String>,
+    /// Attempts at once.
+    pub slots: u32,
+    /// Where workspaces live.
+    pub workspaces: PathBuf,
+    /// How workspaces are made.
+    pub workspace: WorkspaceOptions,
+    /// The command that starts a keeper: this program and `keeper`.
+    pub keeper: Vec<OsString>,
+    /// The worker's own environment.
+    pub host: HostEnvironment,
+    /// How long running attempts may go on when the worker is to stop.
+    pub drain: Duration,
+}
+
+/// An attempt that is being run.
+struct Live {
+    fenced: FencedAttempt,
+    directive: watch::Sender<Directive>,
+    lease_until: watch::Sender<Instant>,
+}
+
+type LiveMap = Mutex<HashMap<AttemptId, Arc<Live>>>;
+
+fn lock(live: &LiveMap) -> MutexGuard<'_, HashMap<AttemptId, Arc<Live>>> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A worker that has been entered.
+pub struct Worker {
+    tools: Arc<Tools>,
+    options: WorkerOptions,
+    registration: RegisterRequest,
+    id: Mutex<WorkerId>,
+    heartbeat: Duration,
+    live: LiveMap,
+}
+
+impl Worker {
+    /// Makes the workspaces and enters the worker, trying until the control plane answers.
+    ///
+    /// # Errors
+    /// When the workspaces cannot be written, or the control plane refuses.
+    pub async fn enter(
+        plane: Arc<dyn ControlPlane>,
+        inventory: Inventory,
+        options: WorkerOptions,
+    ) -> Result<Self, WorkerError> {
+        let workspaces = Workspaces::new(options.workspaces.clone(), options.workspace.clone())?;
+        let registration = RegisterRequest {
+            name: options.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            worker_types: options.worker_types.clone(),
+            harnesses: inventory
+                .entries
+                .iter()
+                .map(|entry| HarnessInfo {
+                    name: entry.name.clone(),
+                    kind: entry.kind.name().to_owned(),
+                    version: entry.version.clone(),
+                    signed_in: entry.signed_in.word().to_owned(),
+                })
+                .collect(),
+            slots: options.slots,
+        };
+        let mut rest = RETRY.0;
+        let answer = loop {
+            match plane.worker_register(&registration).await {
+                Ok(answer) => break answer,
+                Err(PlaneError::Unavailable(error)) => {
+                    tracing::warn!(error, ?rest, "cannot enter yet");
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(RETRY.1);
+                }
+                Err(error @ (PlaneError::Refused(_) | PlaneError::Stale)) => return Err(error.into()),
+            }
+        };
+        let lease = Duration::from_millis(answer.lease_ms);
+        let tools = Tools {
+            plane,
+            workspaces,
+            inventory,
+            host: options.host.clone(),
+            keeper: options.keeper.clone(),
+            lease,
+            // Killing a tree takes moments; clocks of two hosts do not matter, since each only measures durations.
+            lease_margin: (lease / 6).min(Duration::from_secs(5)),
+            name: options.name.clone(),
+        };
+        Ok(Self {
+            tools: Arc::new(tools),
+            options,
+            registration,
+            id: Mutex::new(answer.worker_id),
+            heartbeat: Duration::from_millis(answer.heartbeat_ms),
+            live: Mutex::default(),
+        })
+    }
+
+    fn id(&self) -> WorkerId {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works until told to stop, then lets running attempts end or gives them back.
+    pub async fn run(self, stop: CancellationToken) {
+        let this = Arc::new(self);
+        let gone = CancellationToken::new();
+        let heartbeat = tokio::spawn(this.clone().beat(stop.clone(), gone.clone()));
+        let leftovers = tokio::spawn(this.clone().tidy(gone.clone()));
+        let tasks = TaskTracker::new();
+        this.claim_until(&stop, &tasks).await;
+        tasks.close();
+        this.drain(&tasks).await;
+        // Heartbeats went on until the last attempt was settled.
+        gone.cancel();
+        for task in [heartbeat, leftovers] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the worker failed");
+            }
+        }
+    }
+
+    async fn claim_until(self: &Arc<Self>, stop: &CancellationToken, tasks: &TaskTracker) {
+        let mut rest = RETRY.0;
+        let slots = Arc::new(tokio::sync::Semaphore::new(self.options.slots as usize));
+        while !stop.is_cancelled() {
+            let first = tokio::select! {
+                () = stop.cancelled() => return,
+                permit = slots.clone().acquire_owned() => permit,
+            };
+            let Ok(first) = first else { return };
+            let free = slots.available_permits();
+            let request = ClaimRequest {
+                worker_id: self.id(),
+                worker_types: self.options.worker_types.clone(),
+                limit: u32::try_from(free + 1).unwrap_or(u32::MAX),
+                wait_ms: u64::try_from(CLAIM_WAIT.as_millis()).unwrap_or(u64::MAX),
+            };
+            let answer = tokio::select! {
+                () = stop.cancelled() => return,
+                answer = self.tools.plane.queue_claim(&request) => answer,
+            };
+            match answer {
+                Ok(answer) => {
+                    rest = RETRY.0;
+                    let mut permits = vec![first];
+                    for assignment in answer.assignments {
+                        let permit = match permits.pop() {
+                            Some(permit) => permit,
+                            None => match slots.clone().acquire_owned().await {
+                                Ok(permit) => permit,
+                                Err(_) => return,
+                            },
+                        };
+                        let this = self.clone();
+                        tasks.spawn(async move {
+                            this.carry_out(assignment).await;
+                            drop(permit);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, ?rest, "cannot claim");
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, assignment: Assignment) {
+        let fenced = FencedAttempt { attempt_id: assignment.attempt_id, fence: assignment.fence };
+        let until = Instant::now() + self.tools.lease.saturating_sub(self.tools.lease_margin);
+        let (directive, told) = watch::channel(Directive::Run);
+        let (lease_until, lease) = watch::channel(until);
+        let live = Arc::new(Live { fenced, directive, lease_until });
+        lock(&self.live).insert(assignment.attempt_id, live.clone());
+        tracing::info!(
+            request_id = %assignment.request_id, attempt_id = %assignment.attempt_id, org_id = %assignment.org_id,
+            worker_type = assignment.worker_type, number = assignment.number, "attempt begins"
+        );
+        let reins = Reins { directive: told, lease_until: lease };
+        let over = attempt::run(&self.tools, &assignment, reins, &live.lease_until).await;
+        self.conclude(&assignment, &live, over).await;
+        lock(&self.live).remove(&assignment.attempt_id);
+        if let Err(error) = self.tools.workspaces.cleanup(assignment.attempt_id).await {
+            tracing::warn!(attempt_id = %assignment.attempt_id, error = error.explain(), "a workspace stays behind");
+        }
+    }
+
+    /// Tells the control plane, as long as the lease holds; beyond it, nobody would listen.
+    async fn conclude(&self, assignment: &Assignment, live: &Live, over: Over) {
+        let attempt_id = assignment.attempt_id;
+        let request_id = assignment.request_id;
+        let mut rest = RETRY.0;
+        loop {
+            let told = match &over {
+                Over::Report(report) => {
+                    let request = SettleRequest { attempt: live.fenced, report: (**report).clone() };
+                    self.tools.plane.attempt_settle(&request).await.map(|answer| answer.status.name())
+                }
+                Over::Release => {
+                    let request = ReleaseRequest { attempt: live.fenced };
+                    self.tools.plane.attempt_release(&request).await.map(|()| "given back")
+                }
+                Over::Abandon => Ok("abandoned, the lease is gone"),
+            };
+            match told {
+                Ok(status) => {
+                    tracing::info!(%request_id, %attempt_id, status, "attempt over");
+                    return;
+                }
+                Err(PlaneError::Stale) => {
+                    tracing::warn!(%request_id, %attempt_id, "attempt over, but its lease was given away");
+                    return;
+                }
+                Err(PlaneError::Refused(error)) => {
+                    tracing::error!(%request_id, %attempt_id, error, "the end of an attempt was refused");
+                    return;
+                }
+                Err(PlaneError::Unavailable(error)) => {
+                    if *live.directive.borrow() == Directive::Lost {
+                        return;
+                    }
+                    tracing::warn!(%request_id, %attempt_id, error, ?rest, "the end of an attempt cannot be told yet");
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    async fn drain(&self, tasks: &TaskTracker) {
+        if tasks.is_empty() {
+            return;
+        }
+        tracing::info!(running = tasks.len(), limit = ?self.options.drain, "waiting for running attempts");
+        if tokio::time::timeout(self.options.drain, tasks.wait()).await.is_err() {
+            let running: Vec<Arc<Live>> = lock(&self.live).values().cloned().collect();
+            tracing::info!(running = running.len(), "giving running attempts back");
+            for live in running {
+                live.directive.send_if_modified(|directive| {
+                    let change = *directive == Directive::Run;
+                    if change {
+                        *directive = Directive::Shutdown;
+                    }
+                    change
+                });
+            }
+            tasks.wait().await;
+        }
+    }
+
+    async fn beat(self: Arc<Self>, stop: CancellationToken, gone: CancellationToken) {
+        let mut rest = RETRY.0;
+        loop {
+            let attempts: Vec<Arc<Live>> = lock(&self.live).values().cloned().collect();
+            let last = gone.is_cancelled();
+            let state = match (last, stop.is_cancelled()) {
+                (true, _) => WorkerState::Stopped,
+                (false, true) => WorkerState::Draining,
+                (false, false) => WorkerState::Active,
+            };
+            let request = HeartbeatRequest {
+                worker_id: self.id(),
+                state,
+                attempts: attempts.iter().map(|live| live.fenced).collect(),
+            };
+            let wait = if last { Duration::ZERO } else { self.heartbeat };
+            let sent_at = Instant::now();
+            match self.tools.plane.worker_heartbeat(&request, wait).await {
+                Ok(answer) => {
+                    rest = RETRY.0;
+                    let until = sent_at + self.tools.lease.saturating_sub(self.tools.lease_margin);
+                    for (live, signal) in attempts.iter().zip(answer.signals) {
+                        heed(live, signal, until);
+                    }
+                }
+                Err(PlaneError::Unavailable(error)) => {
+                    tracing::warn!(error, "the heartbeat was not heard");
+                    if !last {
+                        tokio::time::sleep(rest).await;
+                        rest = (rest * 2).min(RETRY.1);
+                    }
+                }
+                Err(PlaneError::Refused(error)) => {
+                    tracing::warn!(error, "the heartbeat was refused; entering again");
+                    if let Ok(answer) = self.tools.plane.worker_register(&self.registration).await {
+                        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = answer.worker_id;
+                    }
+                    tokio::time::sleep(rest).await;
+                }
+                Err(PlaneError::Stale) => {}
+            }
+            if last {
+                return;
+            }
+            // The call itself waits while attempts run; without any, the rest is ours. A claim or an end changes
+            // what the next heartbeat must carry, but none is urgent: a lease outlives several of them.
+            let left = self.heartbeat.saturating_sub(sent_at.elapsed());
+            tokio::select! {
+                () = gone.cancelled() => {}
+                () = tokio::time::sleep(if attempts.is_empty() { left } else { left.min(RETRY.0) }) => {}
+            }
+        }
+    }
+
+    async fn tidy(self: Arc<Self>, gone: CancellationToken) {
+        loop {
+            let live: HashSet<AttemptId> = lock(&self.live).keys().copied().collect();
+            match self.tools.workspaces.collect_leftovers(&live, LEFTOVERS.1).await {
+                Ok(done) if done.attempts > 0 => tracing::info!(attempts = done.attempts, "removed old workspaces"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = error.explain(), "old workspaces stay behind"),
+            }
+            tokio::select! {
+                () = gone.cancelled() => return,
+                () = tokio::time::sleep(LEFTOVERS.0) => {}
+            }
+        }
+    }
+}
+
+fn heed(live: &Live, signal: AttemptSignal, until: Instant) {
+    match signal {
+        AttemptSignal::Continue => {
+            live.lease_until.send_replace(until);
+        }
+        AttemptSignal::Stop => {
+            live.lease_until.send_replace(until);
+            live.directive.send_if_modified(|directive| {
+                let change = *directive == Directive::Run;
+                if change {
+                    *directive = Directive::Stop;
+                }
+                change
+            });
+        }
+        AttemptSignal::Lost => {
+            live.directive.send_replace(Directive::Lost);
+        }
+    }
+}
+
+/// A worker could not be entered.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The workspaces cannot be written.
+    #[error("workspaces")]
+    Workspaces(#[from] WorkspaceError),
+    /// The control plane refused.
+    #[error("entering")]
+    Enter(#[from] PlaneError),
+}
