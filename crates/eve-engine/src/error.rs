@@ -61,8 +61,17 @@ impl Error {
     }
 }
 
+/// References that only the database checks: the constraint, and what a caller is told who names what is not there.
+const MISSING: [(&str, ErrorKind, &str); 2] = [
+    ("requests_org_id_project_id_fkey", ErrorKind::Invalid, "project_id names what is not there."),
+    ("attempts_worker_id_fkey", ErrorKind::NotFound, "This worker is not known here. Register again."),
+];
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
+        if let Some((_, kind, message)) = MISSING.into_iter().find(|(name, ..)| error.constraint() == Some(*name)) {
+            return Self { kind, message: message.to_owned(), cause: Some(Box::new(error)) };
+        }
         let (kind, message) = if error.is_unavailable() {
             (ErrorKind::Unavailable, "The database does not answer or is overloaded. Try again in a moment.")
         } else {

@@ -16,6 +16,7 @@ mod error;
 mod event;
 mod hub;
 mod metrics;
+mod nul;
 mod request;
 mod seed;
 mod service;

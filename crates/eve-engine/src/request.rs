@@ -14,6 +14,7 @@ use eve_store::attempt_log::LogPosition;
 use eve_store::attempt_log::RequestLogEntry;
 use eve_store::dependency;
 use eve_store::event;
+use eve_store::queue;
 use eve_store::request;
 use eve_store::request::IdempotencyOutcome;
 use eve_store::request::NewRequest;
@@ -62,6 +63,12 @@ impl Engine {
         draft: RequestDraft,
         idempotency_key: Option<&str>,
     ) -> Result<CreateOutcome, Error> {
+        if idempotency_key.is_some_and(|key| !(1..=limits::IDEMPOTENCY_KEY_LEN).contains(&key.chars().count())) {
+            return Err(Error::invalid(format!(
+                "An Idempotency-Key has between 1 and {} characters.",
+                limits::IDEMPOTENCY_KEY_LEN
+            )));
+        }
         let fingerprint =
             idempotency_key.map(|_| digest::digest(&digest::SHA256, format!("{draft:?}").as_bytes()).as_ref().to_vec());
         let mut tx = self.store().org(ctx.org_id).await?;
@@ -176,6 +183,7 @@ impl Engine {
 
     async fn request_change(&self, ctx: &OpContext, id: RequestId, event: &RequestEvent) -> Result<RequestRow, Error> {
         let mut tx = self.store().org(ctx.org_id).await?;
+        queue::queue_lock(&mut tx, id).await?;
         let locked = request::request_life_lock(&mut tx, ctx.org_id, id)
             .await?
             .ok_or_else(|| Error::not_found(format!("request {id}")))?;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Engine;
 use crate::Error;
+use crate::OpContext;
 use crate::clock;
 
 pub use retention::RetentionPeriods;
@@ -110,6 +111,15 @@ impl Services {
     /// How each service fares.
     pub fn reports(&self) -> Vec<ServiceReport> {
         self.reports.iter().filter_map(|report| report.lock().ok().map(|report| report.clone())).collect()
+    }
+
+    /// The same, for a caller.
+    ///
+    /// # Errors
+    /// When the caller is no admin.
+    pub fn service_list(&self, ctx: &OpContext) -> Result<Vec<ServiceReport>, Error> {
+        ctx.require_admin()?;
+        Ok(self.reports())
     }
 
     /// Lets running rounds end and starts no more.

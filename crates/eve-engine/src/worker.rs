@@ -22,6 +22,7 @@ use eve_store::request;
 use eve_store::worker;
 use eve_store::worker::NewWorker;
 use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 use crate::Error;
@@ -33,6 +34,7 @@ use crate::metrics::CostLabels;
 use crate::metrics::OutcomeLabels;
 use crate::metrics::TokenLabels;
 use crate::metrics::TypeLabels;
+use crate::nul::without_nul;
 use crate::transition;
 use crate::transition::Aftermath;
 use crate::transition::Cause;
@@ -111,11 +113,28 @@ impl Engine {
     /// When the database does not answer.
     pub async fn queue_claim(
         &self,
+        ctx: &WorkerContext,
+        worker: WorkerId,
+        types: &[String],
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<Claim>, Error> {
+        self.queue_claim_until(ctx, worker, types, limit, wait, &CancellationToken::new()).await
+    }
+
+    /// The same, but stops waiting when `stop` fires. It does so only between two looks at the queue, so nothing is
+    /// claimed that is not returned, as would happen if the call were dropped.
+    ///
+    /// # Errors
+    /// As [`Self::queue_claim`].
+    pub async fn queue_claim_until(
+        &self,
         _ctx: &WorkerContext,
         worker: WorkerId,
         types: &[String],
         limit: usize,
         wait: Duration,
+        stop: &CancellationToken,
     ) -> Result<Vec<Claim>, Error> {
         let deadline = clock::instant() + wait.min(WAIT_LIMIT);
         let limit = limit.clamp(1, CLAIM_LIMIT);
@@ -131,12 +150,15 @@ impl Engine {
             let due = if claims.is_empty() { queue::queue_next_due(&mut tx, types).await? } else { None };
             tx.commit().await?;
             let left = deadline.saturating_duration_since(clock::instant());
-            if !claims.is_empty() || left.is_zero() {
+            if !claims.is_empty() || left.is_zero() || stop.is_cancelled() {
                 self.count_claims(&claims);
                 return Ok(claims);
             }
             let due = due.map_or(POLL, |due| Duration::try_from(due).unwrap_or(POLL));
-            waiter.wait(left.min(POLL).min(due.max(Duration::from_millis(1)))).await;
+            tokio::select! {
+                () = waiter.wait(left.min(POLL).min(due.max(Duration::from_millis(1)))) => {}
+                () = stop.cancelled() => return Ok(Vec::new()),
+            }
         }
     }
 
@@ -163,7 +185,7 @@ impl Engine {
         harness: &str,
     ) -> Result<(), Error> {
         let mut tx = self.store().platform().await?;
-        let lease = lease::lease_lock(&mut tx, attempt, fence).await?.ok_or_else(|| self.stale("attempt_start"))?;
+        let lease = lease::lease_find(&mut tx, attempt, fence).await?.ok_or_else(|| self.stale("attempt_start"))?;
         let locked = request::request_life_lock(&mut tx, lease.org_id, lease.request_id)
             .await?
             .ok_or_else(|| self.stale("attempt_start"))?;
@@ -233,6 +255,11 @@ impl Engine {
         if entries.len() > APPEND_LIMIT {
             return Err(Error::invalid(format!("At most {APPEND_LIMIT} entries in one call.")));
         }
+        let storable = |entry: &LogEntry| LogEntry {
+            event: without_nul(&entry.event).unwrap_or_else(|| entry.event.clone()),
+            ..entry.clone()
+        };
+        let entries: &[LogEntry] = &entries.iter().map(storable).collect::<Vec<_>>();
         let mut tx = self.store().platform().await?;
         match attempt_log::attempt_log_append(&mut tx, attempt, fence, entries).await? {
             Appended::Stale => Err(self.stale("attempt_log_append")),
@@ -260,6 +287,8 @@ impl Engine {
         fence: Fence,
         report: &AttemptReport,
     ) -> Result<StateName, Error> {
+        let storable = without_nul(report);
+        let report = storable.as_ref().unwrap_or(report);
         let outcome = report.outcome.clone();
         let event = RequestEvent::Settled { fence, outcome };
         let (worker_type, org, state) =
@@ -295,7 +324,7 @@ impl Engine {
         operation: &'static str,
     ) -> Result<(String, eve_core::OrgId, StateName), Error> {
         let mut tx = self.store().platform().await?;
-        let lease = lease::lease_lock(&mut tx, attempt, fence).await?.ok_or_else(|| self.stale(operation))?;
+        let lease = lease::lease_find(&mut tx, attempt, fence).await?.ok_or_else(|| self.stale(operation))?;
         let locked = request::request_life_lock(&mut tx, lease.org_id, lease.request_id)
             .await?
             .ok_or_else(|| self.stale(operation))?;

@@ -7,6 +7,7 @@ use eve_store::worker_type::WorkerType;
 use crate::Engine;
 use crate::Error;
 use crate::OpContext;
+use crate::nul::has_nul;
 
 /// Longest instructions of a worker type, in bytes.
 const INSTRUCTIONS_LEN: usize = 256 * 1024;
@@ -42,6 +43,19 @@ impl Engine {
         ctx.require_admin()?;
         if new.instructions.len() > INSTRUCTIONS_LEN {
             return Err(Error::invalid(format!("The instructions are longer than {INSTRUCTIONS_LEN} bytes.")));
+        }
+        let texts = serde_json::json!([
+            new.title,
+            new.description,
+            new.capabilities,
+            new.instructions,
+            new.harness,
+            new.model,
+            new.image,
+            new.config
+        ]);
+        if has_nul(&texts) {
+            return Err(Error::invalid("The worker type holds a NUL character, which no database text can."));
         }
         if new.timeout_seconds < 1 || new.idle_timeout_seconds < 1 || !(1..=100).contains(&new.max_attempts) {
             return Err(Error::invalid("Time limits start at 1 second; max_attempts is between 1 and 100."));

@@ -1,4 +1,7 @@
 //! Leases: who may write for an attempt, and until when. The database's clock decides.
+//!
+//! Rows are locked in one order everywhere, or two transactions could wait for each other: queue, request, lease.
+//! So a lease is found without a lock, its request locked, and the fence checked against the request.
 
 use eve_core::AttemptId;
 use eve_core::Fence;
@@ -72,16 +75,16 @@ pub async fn lease_extend(
         .collect())
 }
 
-/// The lease of an attempt if the fence is right, its row locked until the transaction ends.
-pub async fn lease_lock(tx: &mut PlatformTx, attempt: AttemptId, fence: Fence) -> Result<Option<Lease>, StoreError> {
+/// The lease of an attempt if the fence is right. Lock its request before you rely on it.
+pub async fn lease_find(tx: &mut PlatformTx, attempt: AttemptId, fence: Fence) -> Result<Option<Lease>, StoreError> {
     let row = sqlx::query!(
-        "SELECT org_id, request_id, worker_id FROM eve.leases WHERE attempt_id = $1 AND fence = $2 FOR UPDATE",
+        "SELECT org_id, request_id, worker_id FROM eve.leases WHERE attempt_id = $1 AND fence = $2",
         attempt.uuid(),
         fence.0
     )
     .fetch_optional(tx.conn())
     .await
-    .during("lease_lock")?;
+    .during("lease_find")?;
     Ok(row.map(|row| Lease {
         org_id: OrgId::from_uuid(row.org_id),
         request_id: RequestId::from_uuid(row.request_id),
@@ -113,11 +116,11 @@ pub async fn lease_expired(tx: &mut PlatformTx, limit: i64) -> Result<Vec<Lease>
         .collect())
 }
 
-/// The lease again, locked, if it is still the one that ran out.
+/// Whether the lease, whose request is locked, is still there and still out of time; it is locked then, too.
 pub async fn lease_lock_expired(tx: &mut PlatformTx, lease: &Lease) -> Result<bool, StoreError> {
     let row = sqlx::query!(
         r#"SELECT 1 AS "one!" FROM eve.leases
-           WHERE attempt_id = $1 AND fence = $2 AND expires_at < now() FOR UPDATE SKIP LOCKED"#,
+           WHERE attempt_id = $1 AND fence = $2 AND expires_at < now() FOR UPDATE"#,
         lease.attempt_id.uuid(),
         lease.fence.0
     )

@@ -175,6 +175,16 @@ pub async fn queue_add(tx: &mut impl Tx, locked: &LockedRequest, run_at: Timesta
     Ok(())
 }
 
+/// Waits for a claim of this request that is going on. Call it before locking the request: a claim locks the queue's
+/// row first, too.
+pub async fn queue_lock(tx: &mut impl Tx, id: RequestId) -> Result<(), StoreError> {
+    sqlx::query!(r#"SELECT 1 AS "one!" FROM eve.queue WHERE request_id = $1 FOR UPDATE"#, id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .during("queue_lock")?;
+    Ok(())
+}
+
 /// Takes a request from among the claimable.
 pub async fn queue_remove(tx: &mut impl Tx, locked: &LockedRequest) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM eve.queue WHERE request_id = $1", locked.id.uuid())

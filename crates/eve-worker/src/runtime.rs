@@ -156,8 +156,9 @@ impl Worker {
         *self.id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works until told to stop, then lets running attempts end or gives them back.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Works until told to stop, then lets running attempts end, or gives them back when the drain limit is over or
+    /// `hurry` says so.
+    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
         let this = Arc::new(self);
         let gone = CancellationToken::new();
         let heartbeat = tokio::spawn(this.clone().beat(stop.clone(), gone.clone()));
@@ -165,7 +166,7 @@ impl Worker {
         let tasks = TaskTracker::new();
         this.claim_until(&stop, &tasks).await;
         tasks.close();
-        this.drain(&tasks).await;
+        this.drain(&tasks, &hurry).await;
         // Heartbeats went on until the last attempt was settled.
         gone.cancel();
         for task in [heartbeat, leftovers] {
@@ -285,12 +286,17 @@ impl Worker {
         }
     }
 
-    async fn drain(&self, tasks: &TaskTracker) {
+    async fn drain(&self, tasks: &TaskTracker, hurry: &CancellationToken) {
         if tasks.is_empty() {
             return;
         }
         tracing::info!(running = tasks.len(), limit = ?self.options.drain, "waiting for running attempts");
-        if tokio::time::timeout(self.options.drain, tasks.wait()).await.is_err() {
+        let ended = tokio::select! {
+            () = tasks.wait() => true,
+            () = hurry.cancelled() => false,
+            () = tokio::time::sleep(self.options.drain) => false,
+        };
+        if !ended {
             let running: Vec<Arc<Live>> = lock(&self.live).values().cloned().collect();
             tracing::info!(running = running.len(), "giving running attempts back");
             for live in running {

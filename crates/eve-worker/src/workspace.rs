@@ -37,6 +37,7 @@ mod remove;
 mod repository;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ pub struct Identity {
 }
 
 /// How workspaces are made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WorkspaceOptions {
     /// Whether repositories on the worker's own host may be used: everything that the worker can read.
     pub allow_local: bool,
@@ -82,10 +83,24 @@ pub struct WorkspaceOptions {
     pub path: OsString,
     /// The home directory whose git configuration and credentials are used for URLs; none uses neither.
     pub remote_home: Option<PathBuf>,
-    /// More variables for calls to URLs, such as `SSH_AUTH_SOCK` and `HTTPS_PROXY`.
+    /// More variables for calls to URLs, such as `SSH_AUTH_SOCK` and `HTTPS_PROXY`. They may hold secrets and are
+    /// never shown.
     pub remote_env: Vec<(OsString, OsString)>,
     /// Whose name commits carry.
     pub identity: Identity,
+}
+
+impl fmt::Debug for WorkspaceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&OsString> = self.remote_env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("WorkspaceOptions")
+            .field("allow_local", &self.allow_local)
+            .field("path", &self.path)
+            .field("remote_home", &self.remote_home)
+            .field("remote_env", &names)
+            .field("identity", &self.identity)
+            .finish()
+    }
 }
 
 impl Default for WorkspaceOptions {
@@ -101,7 +116,6 @@ impl Default for WorkspaceOptions {
 }
 
 /// All workspaces below one directory.
-#[derive(Debug)]
 pub struct Workspaces {
     root: PathBuf,
     options: WorkspaceOptions,

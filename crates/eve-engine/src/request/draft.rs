@@ -17,6 +17,7 @@ use super::limits;
 use crate::Error;
 use crate::ErrorKind;
 use crate::OpContext;
+use crate::nul::has_nul;
 
 /// What a caller wants, as it came.
 #[derive(Debug, Clone)]
@@ -72,15 +73,6 @@ fn text(name: &str, value: Option<&str>, limit: usize) -> Result<(), Error> {
         return Err(Error::invalid(format!("`{name}` is longer than {limit} bytes.")));
     }
     Ok(())
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 fn json(name: &str, value: &Value) -> Result<(), Error> {

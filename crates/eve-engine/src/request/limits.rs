@@ -18,3 +18,5 @@ pub const TIMEOUT_SECONDS: u32 = 7 * 24 * 3600;
 pub const PAGE_LIMIT: i64 = 200;
 /// Most log entries on one page.
 pub const LOG_PAGE_LIMIT: i64 = 1000;
+/// Longest idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_LEN: usize = 255;

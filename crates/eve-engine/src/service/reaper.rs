@@ -72,13 +72,13 @@ impl Service for Reaper {
 
 async fn reap(engine: &Engine, expired: &Lease) -> Result<Option<StateName>, Error> {
     let mut tx = engine.store().platform().await?;
+    let Some(locked) = request::request_life_lock(&mut tx, expired.org_id, expired.request_id).await? else {
+        return Ok(None);
+    };
     // Somebody else may have reaped it, or a heartbeat come at the last moment.
     if !lease::lease_lock_expired(&mut tx, expired).await? {
         return Ok(None);
     }
-    let Some(locked) = request::request_life_lock(&mut tx, expired.org_id, expired.request_id).await? else {
-        return Ok(None);
-    };
     let event = RequestEvent::LeaseExpired { fence: expired.fence };
     let transition = locked.life.apply(&event, locked.now, clock::jitter())?;
     let mut aftermath = Aftermath::default();

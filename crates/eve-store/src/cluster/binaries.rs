@@ -111,7 +111,7 @@ pub(super) struct Search<'a> {
     pub data_major: Option<u32>,
 }
 
-/// What [`resolve`] would do.
+/// What a start would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// Use what is there.
@@ -141,7 +141,10 @@ impl fmt::Display for Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum BinariesError {
     /// The operator's choice is no use, and second-guessing it would surprise.
-    #[error("cannot use the PostgreSQL in `{}`: {reason}; correct the setting, or remove it to let Eve look by itself", bin_dir.display())]
+    #[error(
+        "cannot use the PostgreSQL in `{}`: {reason}; correct the setting, or remove it to let Eve look by herself",
+        bin_dir.display()
+    )]
     Explicit {
         /// The directory.
         bin_dir: PathBuf,
@@ -150,7 +153,8 @@ pub enum BinariesError {
     },
     /// Nothing was found.
     #[error(
-        "no PostgreSQL {OLDEST_MAJOR} or later on this machine:\n{}\nnext: `apt-get install postgresql`, or set DATABASE_URL to use a server elsewhere",
+        "no PostgreSQL {OLDEST_MAJOR} or later on this machine:\n{}\n\
+         next: `apt-get install postgresql`, or set DATABASE_URL to use a server elsewhere",
         list(tried)
     )]
     NothingFound {
@@ -159,7 +163,9 @@ pub enum BinariesError {
     },
     /// Something was found, but not for these data.
     #[error(
-        "the database was made by PostgreSQL {major}, which is not on this machine any more:\n{}\nnext: `apt-get install postgresql-{major}`, or name its programs with pg_bin_dir, or move the data with pg_upgrade",
+        "the database was made by PostgreSQL {major}, which is not on this machine any more:\n{}\n\
+         next: `apt-get install postgresql-{major}`, or name its programs with \
+         pg_bin_dir, or move the data with pg_upgrade",
         list(tried)
     )]
     WrongMajor {

@@ -142,7 +142,8 @@ impl Server {
             match remove_with_prefix(&self.layout.root, UNFINISHED) {
                 Ok(()) => return,
                 Err(error) if attempt == REMOVE_ATTEMPTS => {
-                    tracing::warn!(%error, directory = %self.layout.root.display(), "cannot remove an unfinished database");
+                    let directory = self.layout.root.display();
+                    tracing::warn!(%error, %directory, "cannot remove an unfinished database");
                     return;
                 }
                 Err(_) => tokio::time::sleep(REMOVE_PAUSE).await,

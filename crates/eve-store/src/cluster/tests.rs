@@ -175,7 +175,8 @@ async fn the_service_owns_nothing_and_the_owner_is_no_superuser() {
         .unwrap();
         assert_eq!(powerful, ["eve_admin"]);
         let owned: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_shdepend WHERE deptype = 'o' AND refobjid IN ('eve_service'::regrole, 'eve_platform'::regrole)",
+            "SELECT count(*) FROM pg_shdepend WHERE deptype = 'o' AND \
+             refobjid IN ('eve_service'::regrole, 'eve_platform'::regrole)",
         )
         .fetch_one(&mut service)
         .await

@@ -74,7 +74,7 @@ pub(super) enum Access<'a> {
     /// Local files and Eve's own configuration.
     Eve,
     /// The same, as another user, so that files made in that user's repository are that user's.
-    Owner(Option<Owner>),
+    Owner(Owner),
     /// That remote repository, with the operator's configuration and credentials. Never for what an agent touched.
     Remote(&'a RepositoryUrl),
 }
@@ -87,7 +87,6 @@ pub(super) struct Owner {
 }
 
 /// What git reads on standard input.
-#[derive(Debug)]
 pub(super) enum Input {
     Nothing,
     Bytes(Vec<u8>),
@@ -95,7 +94,6 @@ pub(super) enum Input {
 }
 
 /// Where and how git is run on this host.
-#[derive(Debug)]
 pub(super) struct Git {
     pub(super) path: OsString,
     pub(super) home: PathBuf,
@@ -105,7 +103,6 @@ pub(super) struct Git {
 }
 
 /// One run of git, being put together.
-#[derive(Debug)]
 pub(super) struct Call<'a> {
     git: &'a Git,
     operation: &'static str,
@@ -300,10 +297,8 @@ impl<'a> Call<'a> {
             Access::Owner(owner) => {
                 // Another user may not be able to read Eve's files; the overrides say all that matters.
                 command.env("HOME", "/nonexistent").env("GIT_CONFIG_GLOBAL", "/dev/null");
+                command.uid(owner.uid).gid(owner.gid);
                 confine(&mut command, &mut settings);
-                if let Some(owner) = owner {
-                    command.uid(owner.uid).gid(owner.gid);
-                }
             }
             Access::Remote(repository) => {
                 command.env("GIT_ALLOW_PROTOCOL", "https:http:ssh");

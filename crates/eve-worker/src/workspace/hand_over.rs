@@ -51,7 +51,7 @@ pub struct HandedOver {
 
 /// A repository that takes a result.
 enum Target<'a> {
-    Local { git_dir: PathBuf, owner: Option<Owner> },
+    Local { git_dir: PathBuf, access: Access<'static> },
     Remote { repository: &'a RepositoryUrl, mirror: PathBuf },
 }
 
@@ -138,21 +138,21 @@ impl Workspaces {
             .line()
             .await?;
         let git_dir = PathBuf::from(git_dir);
-        let owner = if nix::unistd::geteuid().is_root() {
-            let metadata = tokio::fs::metadata(&git_dir).await;
-            let metadata = metadata.map_err(|source| GitError::Pipe { operation: "rev-parse".to_owned(), source })?;
-            Some(Owner { uid: metadata.uid(), gid: metadata.gid() }).filter(|owner| owner.uid != 0)
+        let metadata = tokio::fs::metadata(&git_dir).await;
+        let metadata = metadata.map_err(|source| GitError::Pipe { operation: "rev-parse".to_owned(), source })?;
+        let access = if nix::unistd::geteuid().is_root() && metadata.uid() != 0 {
+            Access::Owner(Owner { uid: metadata.uid(), gid: metadata.gid() })
         } else {
-            None
+            Access::Eve
         };
-        Ok(Target::Local { git_dir, owner })
+        Ok(Target::Local { git_dir, access })
     }
 
     async fn branches(&self, target: &Target<'_>) -> Result<Branches, GitError> {
         let mut branches = Branches::default();
         match target {
-            Target::Local { git_dir, owner } => {
-                let call = |operation| self.git.on(git_dir, operation).access(Access::Owner(*owner));
+            Target::Local { git_dir, access } => {
+                let call = |operation| self.git.on(git_dir, operation).access(*access);
                 let format = "--format=%(objectname)%09%(refname)";
                 let listed = call("for-each-ref").args([format, "refs/heads"]).run().await?;
                 branches.tips = read_tips(&listed);
@@ -226,7 +226,7 @@ impl Workspaces {
         }
         // Another worker may have made it: then every commit that only this branch has carries Eve's name.
         let (git_dir, access) = match target {
-            Target::Local { git_dir, owner } => (git_dir, Access::Owner(*owner)),
+            Target::Local { git_dir, access } => (git_dir, *access),
             Target::Remote { mirror, .. } => (mirror, Access::Eve),
         };
         let listed = self
@@ -262,15 +262,15 @@ impl Workspaces {
         commit: &str,
     ) -> Result<(), GitError> {
         match target {
-            Target::Local { git_dir, owner } => {
-                self.send_objects(git_dir, *owner, store, branches, commit).await?;
+            Target::Local { git_dir, access } => {
+                self.send_objects(git_dir, *access, store, branches, commit).await?;
                 let nothing = "0".repeat(commit.len());
                 self.git
                     .on(git_dir, "update-ref")
                     .args(["--no-deref", "-m", "eve: result"])
                     .arg(format!("refs/heads/{name}"))
                     .args([commit, old.unwrap_or(&nothing)])
-                    .access(Access::Owner(*owner))
+                    .access(*access)
                     .run()
                     .await?;
             }
@@ -296,7 +296,7 @@ impl Workspaces {
     async fn send_objects(
         &self,
         git_dir: &Path,
-        owner: Option<Owner>,
+        access: Access<'_>,
         store: &Path,
         branches: &Branches,
         commit: &str,
@@ -330,7 +330,7 @@ impl Workspaces {
         let mut pack = pack;
         std::io::Seek::rewind(&mut pack).map_err(pipe)?;
         let receive = self.git.on(git_dir, "index-pack").args(["--stdin", "--fix-thin"]);
-        receive.access(Access::Owner(owner)).input(Input::File(pack)).limit(TRANSFER_LIMIT).hostile().run().await?;
+        receive.access(access).input(Input::File(pack)).limit(TRANSFER_LIMIT).hostile().run().await?;
         Ok(())
     }
 }

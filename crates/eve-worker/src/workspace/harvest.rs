@@ -38,7 +38,7 @@ pub struct HarvestCommand {
     pub args: Vec<OsString>,
     /// All variables it needs besides PATH.
     pub env: Vec<(String, OsString)>,
-    /// The directory to start in.
+    /// The directory to start in: one that no agent can have removed.
     pub dir: PathBuf,
 }
 
@@ -106,7 +106,8 @@ elif [ "$tree" != "$(git rev-parse "$head^{tree}")" ]; then
 fi
 [ "$tip" != "$base" ] || { say "state nothing"; exit 0; }
 git update-ref --no-deref "$EVE_REF" "$tip" 2>"$out/log" || fail
-[ "$(git rev-list --count --max-count=1 "$tip" ${base:+"^$base"} 2>"$out/log")" = 1 ] || { say "state rewound"; exit 0; }
+new=$(git rev-list --count --max-count=1 "$tip" ${base:+"^$base"} 2>"$out/log") || fail
+[ "$new" = 1 ] || { say "state rewound"; exit 0; }
 git bundle create --quiet "$out/result.bundle" "$EVE_REF" ${base:+"^$base"} 2>"$out/log" || fail
 say "state committed"
 "#;
@@ -155,7 +156,7 @@ impl Workspaces {
             env.push((format!("GIT_CONFIG_VALUE_{index}"), value));
         }
         let args = ["-c", SCRIPT, "eve-harvest"].map(OsString::from).into();
-        HarvestCommand { program: "sh".into(), args, env, dir: prepared.dir.clone() }
+        HarvestCommand { program: "sh".into(), args, env, dir: "/".into() }
     }
 }
 

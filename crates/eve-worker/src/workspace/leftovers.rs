@@ -26,6 +26,8 @@ use super::remove::remove_tree;
 const MAX_LOOSE_OBJECTS: u64 = 6_700;
 /// Packs in a mirror beyond which it is packed anew.
 const MAX_PACKS: u64 = 50;
+/// Size of what interrupted fetches left in a mirror, in KiB, beyond which it is packed anew.
+const MAX_GARBAGE: u64 = 100 << 10;
 /// How old an unreachable object must be to be dropped from a mirror.
 const PRUNE_AGE: &str = "--prune=2.days.ago";
 
@@ -146,7 +148,8 @@ impl Workspaces {
             let lines = counts.lines().filter_map(|line| line.split_once(": "));
             lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<u64>().ok()).unwrap_or(0)
         };
-        Ok(number("count") > MAX_LOOSE_OBJECTS || number("packs") > MAX_PACKS)
+        let garbage = number("size-garbage");
+        Ok(number("count") > MAX_LOOSE_OBJECTS || number("packs") > MAX_PACKS || garbage > MAX_GARBAGE)
     }
 }
 

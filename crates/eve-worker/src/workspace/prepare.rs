@@ -88,7 +88,7 @@ impl Workspaces {
         if made.is_err()
             && let Err(error) = self.cleanup(attempt).await
         {
-            tracing::warn!(%attempt, error = error.explain(), "a half-made workspace stays until leftovers are collected");
+            tracing::warn!(%attempt, error = error.explain(), "a half-made workspace stays for now");
         }
         made
     }

@@ -90,7 +90,7 @@ impl Host {
         let command = self.workspaces.harvest_script(prepared, "Do it", "Request: req_1");
         let env = command.env.iter().map(|(key, value)| (key, value));
         let mut process = Command::new(&command.program);
-        process.args(&command.args).env_clear().env("PATH", "/usr/bin:/bin").envs(env).current_dir("/");
+        process.args(&command.args).env_clear().env("PATH", "/usr/bin:/bin").envs(env).current_dir(&command.dir);
         assert!(process.status().unwrap().success());
     }
 

@@ -9,7 +9,6 @@ async fn a_second_attempt_takes_the_place_of_the_first() {
     let repo = host.user_repository();
     let before = appearance(&repo);
     assert_eq!(host.deliver(&repo, "first\n").await.branch, BRANCH);
-    // The user goes on meanwhile, and Eve's branch with them.
     assert_eq!(host.deliver(&repo, "second\n").await.branch, BRANCH);
     assert_eq!(git(&repo, &["show", &format!("{BRANCH}:a.txt")]), "second");
     assert_eq!(git(&repo, &["rev-list", "--count", &format!("main..{BRANCH}")]), "1");
@@ -82,24 +81,13 @@ async fn a_branch_called_feature_is_in_nobodys_way() {
 async fn names_run_out() {
     let host = Host::new();
     let repo = host.user_repository();
-    git(&repo, &["stash", "--quiet", "--include-untracked"]);
-    git(&repo, &["commit", "--quiet", "--allow-empty", "-m", "mine"]);
     for base in [BRANCH.to_owned(), BRANCH.replace('/', "-")] {
-        git(&repo, &["branch", &base]);
-        for number in 2..=20 {
-            git(&repo, &["branch", &format!("{base}-{number}")]);
+        for number in 1..=20 {
+            let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
+            let theirs = git(&repo, &["commit-tree", "-p", "HEAD", "-m", &name, "HEAD^{tree}"]);
+            git(&repo, &["branch", &name, &theirs]);
         }
     }
-    // All of them hold a commit that is only theirs.
-    for name in git(&repo, &["for-each-ref", "--format=%(refname:short)", "refs/heads/feature*"]).lines() {
-        git(&repo, &["checkout", "--quiet", name]);
-        git(&repo, &["commit", "--quiet", "--allow-empty", "-m", name]);
-    }
-    for name in git(&repo, &["for-each-ref", "--format=%(refname:short)", "refs/heads/feature/"]).lines() {
-        git(&repo, &["checkout", "--quiet", name]);
-        git(&repo, &["commit", "--quiet", "--allow-empty", "-m", name]);
-    }
-    git(&repo, &["checkout", "--quiet", "main"]);
     let prepared = host.prepare(&repo).await;
     std::fs::write(prepared.dir.join("a.txt"), "x\n").unwrap();
     let collected = host.collect(&prepared).await.unwrap();

@@ -1,3 +1,5 @@
+use eve_core::FailureClass;
+
 use super::super::patch::Patch;
 use super::super::refname;
 use super::super::repository::mask_credentials;
@@ -93,6 +95,20 @@ fn names_of_branches() {
     }
     assert!(refname::collide("feature", "feature/x") && refname::collide("feature/x", "feature"));
     assert!(!refname::collide("feature", "feature-x") && !refname::collide("a/b", "a/c"));
+}
+
+#[test]
+fn a_full_disk_is_not_the_repositorys_fault() {
+    let failed =
+        |message: &str| GitError::Failed { operation: "fetch".into(), code: Some(128), message: message.into() };
+    let fetch = |message| WorkspaceError::Fetch { repository: "r".to_owned(), source: failed(message) }.class();
+    assert_eq!(fetch("error: file write error: No space left on device"), FailureClass::DiskFull);
+    assert_eq!(fetch("fatal: unable to write: Disk quota exceeded"), FailureClass::DiskFull);
+    assert_eq!(fetch("fatal: Authentication failed"), FailureClass::RepositoryUnavailable);
+    let collect = WorkspaceError::Collect { source: failed("No space left on device") };
+    assert_eq!(collect.class(), FailureClass::DiskFull);
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    assert_eq!(WorkspaceError::io("writing", "/x")(full).class(), FailureClass::DiskFull);
 }
 
 #[test]

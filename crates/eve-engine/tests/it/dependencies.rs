@@ -1,0 +1,104 @@
+use eve_core::DependencyPolicy;
+use eve_core::FailureClass;
+use eve_core::RequestId;
+use eve_core::StateName;
+use eve_engine::ErrorKind;
+use eve_engine::RequestDraft;
+use eve_engine::RequestRow;
+use eve_engine::RetentionPeriods;
+use eve_engine::Services;
+
+use crate::harness::World;
+use crate::harness::draft;
+use crate::harness::failure;
+use crate::harness::success;
+
+async fn after(world: &World, blocked_by: Vec<RequestId>, policy: DependencyPolicy) -> RequestRow {
+    world.ask(RequestDraft { blocked_by, on_dependency_failure: policy, ..draft("after") }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_dependency_frees_in_the_transaction_that_finishes_it() {
+    let world = World::new().await;
+    let (a, b) = (world.ask(draft("a")).await, world.ask(draft("b")).await);
+    let c = after(&world, vec![a.id, b.id], DependencyPolicy::Fail).await;
+    assert_eq!((c.state, c.blocked_by.len()), (StateName::Blocked, 2));
+    let first = world.run_one().await;
+    let second = world.run_one().await;
+    world.settle(&first, success()).await.expect("settled");
+    assert_eq!(world.get(c.id).await.state, StateName::Blocked);
+    world.settle(&second, success()).await.expect("settled");
+    assert_eq!(world.get(c.id).await.state, StateName::Pending);
+    assert_eq!(world.count("SELECT count(*) FROM eve.blocked"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_dependencies_that_finish_at_once_free_it_exactly_once() {
+    let world = World::new().await;
+    for _ in 0..10 {
+        let (a, b) = (world.ask(draft("a")).await, world.ask(draft("b")).await);
+        let c = after(&world, vec![a.id, b.id], DependencyPolicy::Fail).await;
+        let first = world.run_one().await;
+        let second = world.run_one().await;
+        let (x, y) = tokio::join!(world.settle(&first, success()), world.settle(&second, success()));
+        x.and(y).expect("both settled");
+        let claim = world.run_one().await;
+        assert_eq!(claim.request_id, c.id);
+        world.settle(&claim, success()).await.expect("settled");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'request:ready'"), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_fails_the_chain_or_is_forgiven_by_policy() {
+    let world = World::new().await;
+    let a = world.ask(draft("a")).await;
+    let strict = after(&world, vec![a.id], DependencyPolicy::Fail).await;
+    let next = after(&world, vec![strict.id], DependencyPolicy::Fail).await;
+    let stubborn = after(&world, vec![strict.id], DependencyPolicy::Proceed).await;
+    let claim = world.run_one().await;
+    world.settle(&claim, failure(FailureClass::AgentFailed)).await.expect("settled");
+    for id in [strict.id, next.id] {
+        let row = world.get(id).await;
+        assert_eq!((row.state, row.reason.as_deref()), (StateName::Failed, Some("dependency_failed")));
+        assert!(world.engine.result_get(&world.owner, id).await.is_ok(), "a finished request has a result");
+    }
+    assert_eq!(world.get(stubborn.id).await.state, StateName::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_finished_already_blocks_nothing_and_what_is_not_there_is_refused() {
+    let world = World::new().await;
+    let a = world.ask(draft("a")).await;
+    let claim = world.run_one().await;
+    world.settle(&claim, success()).await.expect("settled");
+    assert_eq!(after(&world, vec![a.id], DependencyPolicy::Fail).await.state, StateName::Pending);
+    let nobody = RequestId::from_uuid(eve_store::new_id());
+    let bad = RequestDraft { blocked_by: vec![nobody], ..draft("bad") };
+    let error = world.engine.request_create(&world.owner, bad, None).await.expect_err("refused");
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.message.contains(&nobody.to_string()));
+    assert_eq!(world.count("SELECT count(*) FROM eve.requests WHERE prompt = 'bad'"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reconciler_frees_the_rest_of_a_large_fan_out() {
+    let world = World::new().await;
+    let a = world.ask(draft("a")).await;
+    for _ in 0..130 {
+        after(&world, vec![a.id], DependencyPolicy::Fail).await;
+    }
+    let claim = world.run_one().await;
+    world.settle(&claim, success()).await.expect("settled");
+    let left = world.count("SELECT count(*) FROM eve.blocked");
+    assert!(left > 0, "more than one transaction frees");
+    let services = Services::start(&world.engine, RetentionPeriods::default());
+    for _ in 0..100 {
+        if world.count("SELECT count(*) FROM eve.blocked") == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    services.stop().await;
+    assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 130);
+}

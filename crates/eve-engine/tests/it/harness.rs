@@ -1,0 +1,189 @@
+//! An engine on a throw-away database, with an owner who asks and a worker who claims.
+
+use std::time::Duration;
+
+use eve_core::AttemptReport;
+use eve_core::Delivery;
+use eve_core::FailureClass;
+use eve_core::Outcome;
+use eve_core::RequestId;
+use eve_core::Usage;
+use eve_core::WorkerId;
+use eve_engine::Bootstrap;
+use eve_engine::BootstrapOptions;
+use eve_engine::Claim;
+use eve_engine::CreateOutcome;
+use eve_engine::Engine;
+use eve_engine::EngineOptions;
+use eve_engine::LeaseTerms;
+use eve_engine::NewWorker;
+use eve_engine::OpContext;
+use eve_engine::RequestDraft;
+use eve_engine::RequestRow;
+use eve_engine::WorkerContext;
+use eve_store::Store;
+use eve_testkit::database::TestDatabase;
+use jiff::SignedDuration;
+
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) owner: OpContext,
+    pub(crate) worker: WorkerId,
+    pub(crate) store: Store,
+    // Last, so that the server outlives the pools.
+    pub(crate) database: TestDatabase,
+}
+
+pub(crate) fn worker() -> WorkerContext {
+    WorkerContext::in_process()
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_lease(SignedDuration::from_secs(30)).await
+    }
+
+    pub(crate) async fn with_lease(ttl: SignedDuration) -> Self {
+        let database = TestDatabase::start();
+        let store = database.store();
+        let keys = Bootstrap::run(&store, BootstrapOptions::default()).await.expect("bootstrap");
+        let options = EngineOptions { lease: LeaseTerms::with_ttl(ttl), ..EngineOptions::default() };
+        let engine = Engine::start(store.clone(), options).await.expect("engine");
+        let owner = engine.authenticate(&keys.api_key).await.expect("the owner's key");
+        let worker = Self::enter(&engine).await;
+        Self { engine, owner, worker, store, database }
+    }
+
+    pub(crate) async fn enter(engine: &Engine) -> WorkerId {
+        let new = NewWorker {
+            name: "test".into(),
+            version: "0".into(),
+            worker_types: vec!["*".into()],
+            harnesses: serde_json::json!([]),
+            slots: 8,
+        };
+        engine.worker_register(&worker(), &new).await.expect("entered")
+    }
+
+    pub(crate) async fn ask(&self, draft: RequestDraft) -> RequestRow {
+        match self.engine.request_create(&self.owner, draft, None).await.expect("created") {
+            CreateOutcome::Created(row) | CreateOutcome::Repeated(row) => row,
+        }
+    }
+
+    pub(crate) async fn claim(&self, limit: usize) -> Vec<Claim> {
+        self.claim_waiting(limit, Duration::ZERO).await
+    }
+
+    pub(crate) async fn claim_waiting(&self, limit: usize, wait: Duration) -> Vec<Claim> {
+        let types = ["*".to_owned()];
+        self.engine.queue_claim(&worker(), self.worker, &types, limit, wait).await.expect("claimed")
+    }
+
+    /// Claims the one request that is due and starts it.
+    pub(crate) async fn run_one(&self) -> Claim {
+        let claim = self.claim(1).await.pop().expect("something is due");
+        self.engine.attempt_start(&worker(), claim.attempt_id, claim.fence, "command").await.expect("started");
+        claim
+    }
+
+    pub(crate) async fn settle(
+        &self,
+        claim: &Claim,
+        outcome: Outcome,
+    ) -> Result<eve_core::StateName, eve_engine::Error> {
+        self.engine.attempt_settle(&worker(), claim.attempt_id, claim.fence, &report(outcome)).await
+    }
+
+    pub(crate) async fn get(&self, id: RequestId) -> RequestRow {
+        self.engine.request_get(&self.owner, id).await.expect("there")
+    }
+
+    /// Lets the lease of an attempt run out now, by the database's own clock.
+    pub(crate) async fn expire(&self, claim: &Claim) {
+        use sqlx_free::execute;
+        execute(
+            &self.database,
+            &format!(
+                "UPDATE eve.leases SET expires_at = now() - interval '1 second' WHERE attempt_id = '{}'",
+                claim.attempt_id.uuid()
+            ),
+        );
+    }
+
+    pub(crate) fn count(&self, sql: &str) -> i64 {
+        sqlx_free::query(&self.database, sql).trim().parse().expect("a number")
+    }
+}
+
+/// Statements that no function of the store makes, through `psql` as the superuser.
+pub(crate) mod sqlx_free {
+    use std::process::Command;
+
+    use eve_testkit::database::TestDatabase;
+
+    pub(crate) fn query_as(database: &TestDatabase, role: &str, sql: &str) -> Result<String, String> {
+        let output = Command::new("psql")
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &database.url(role)])
+            .output()
+            .expect("psql runs");
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    pub(crate) fn query(database: &TestDatabase, sql: &str) -> String {
+        query_as(database, "postgres", sql).expect("the statement runs")
+    }
+
+    pub(crate) fn execute(database: &TestDatabase, sql: &str) {
+        query(database, sql);
+    }
+}
+
+pub(crate) fn draft(prompt: &str) -> RequestDraft {
+    RequestDraft {
+        worker_type: None,
+        prompt: prompt.to_owned(),
+        title: None,
+        repository: None,
+        branch: None,
+        context: serde_json::json!({}),
+        config: serde_json::json!({}),
+        metadata: serde_json::json!({}),
+        reply_to: None,
+        project_id: None,
+        parent_id: None,
+        replay_of: None,
+        priority: None,
+        blocked_by: Vec::new(),
+        on_dependency_failure: eve_core::DependencyPolicy::Fail,
+        run_at: None,
+        harness: None,
+        model: None,
+        timeout_seconds: None,
+        max_attempts: None,
+    }
+}
+
+pub(crate) fn success() -> Outcome {
+    Outcome::Succeeded { output: serde_json::json!({"text": "done"}), summary: "done".into() }
+}
+
+pub(crate) fn failure(class: FailureClass) -> Outcome {
+    Outcome::Failed { class, message: "because".into(), retry_at: None }
+}
+
+pub(crate) fn report(outcome: Outcome) -> AttemptReport {
+    AttemptReport {
+        outcome,
+        usage: Usage { input_tokens: 1000, output_tokens: 50, ..Usage::default() },
+        delivery: Delivery::default(),
+        duration_ms: 1234,
+        session_id: Some("session".into()),
+        exit_code: Some(0),
+        dropped_bytes: 0,
+    }
+}

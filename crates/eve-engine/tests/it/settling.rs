@@ -1,0 +1,176 @@
+use eve_core::FailureClass;
+use eve_core::Fence;
+use eve_core::Outcome;
+use eve_core::ResultStatus;
+use eve_core::StateName;
+use eve_engine::ErrorKind;
+use eve_engine::LogEntry;
+use eve_engine::LogPosition;
+use jiff::Timestamp;
+
+use crate::harness::World;
+use crate::harness::draft;
+use crate::harness::failure;
+use crate::harness::success;
+use crate::harness::worker;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_asking_to_result() {
+    let world = World::new().await;
+    let request = world.ask(draft("do it")).await;
+    let early = world.engine.result_get(&world.owner, request.id).await.expect_err("no result yet");
+    assert_eq!(early.kind, ErrorKind::NotFound);
+    let claim = world.run_one().await;
+    assert_eq!(world.get(request.id).await.state, StateName::Processing);
+    let state = world.settle(&claim, success()).await.expect("settled");
+    assert_eq!(state, StateName::Completed);
+    let result = world.engine.result_get(&world.owner, request.id).await.expect("a result");
+    assert_eq!((result.status, result.input_tokens, result.duration_ms), (ResultStatus::Success, 1000, 1234));
+    assert_eq!(world.count("SELECT count(*) FROM eve.leases"), 0);
+    let (_, attempts) = world.engine.request_detail(&world.owner, request.id).await.expect("there");
+    assert_eq!(attempts.first().and_then(|attempt| attempt.session_id.clone()), Some("session".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_settlement_and_every_write_with_an_old_fence_are_refused() {
+    let world = World::new().await;
+    world.ask(draft("do it")).await;
+    let claim = world.run_one().await;
+    world.settle(&claim, success()).await.expect("settled");
+    let entry = LogEntry { seq: 1, at: Timestamp::now(), event: eve_core::AgentEvent::info("late") };
+    let (attempt, fence) = (claim.attempt_id, claim.fence);
+    let refused = [
+        world.settle(&claim, failure(FailureClass::AgentFailed)).await.map(|_| ()),
+        world.engine.attempt_release(&worker(), attempt, fence).await.map(|_| ()),
+        world.engine.attempt_start(&worker(), attempt, fence, "command").await,
+        world.engine.attempt_log_append(&worker(), attempt, fence, &[entry]).await,
+        world.engine.attempt_log_append(&worker(), attempt, Fence(fence.0 + 1), &[]).await,
+    ];
+    for outcome in refused {
+        assert_eq!(outcome.expect_err("stale").kind, ErrorKind::Stale);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM eve.results WHERE status = 'success'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM eve.attempt_events"), 0);
+    assert!(world.engine.metrics().render().contains("eve_stale_writes_total{operation=\"attempt_settle\"} 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_and_completion_race_to_one_end() {
+    let world = World::new().await;
+    for _ in 0..20 {
+        let request = world.ask(draft("race")).await;
+        let claim = world.run_one().await;
+        let cancel = world.engine.request_cancel(&world.owner, request.id);
+        let settle = world.settle(&claim, success());
+        let (cancelled, settled) = tokio::join!(cancel, settle);
+        // Whoever came second was told the truth: the agent had finished, so the request is completed.
+        assert_eq!(settled.expect("the attempt held its lease"), StateName::Completed);
+        if let Err(error) = cancelled {
+            assert_eq!(error.kind, ErrorKind::Conflict);
+        }
+        assert_eq!(world.get(request.id).await.state, StateName::Completed);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM eve.results"), 20);
+    let ends =
+        "SELECT count(*) FROM eve.events WHERE kind IN ('request:completed', 'request:cancelled', 'request:failed')";
+    assert_eq!(world.count(ends), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_running_request_reaches_its_worker_at_once() {
+    let world = World::new().await;
+    let request = world.ask(draft("long")).await;
+    let claim = world.run_one().await;
+    let heartbeat = {
+        let (engine, id) = (world.engine.clone(), world.worker);
+        let attempts = [(claim.attempt_id, claim.fence)];
+        tokio::spawn(async move {
+            let wait = std::time::Duration::from_secs(20);
+            engine.worker_heartbeat(&worker(), id, "active", &attempts, wait).await
+        })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let asked = std::time::Instant::now();
+    let row = world.engine.request_cancel(&world.owner, request.id).await.expect("accepted");
+    assert_eq!((row.state, row.stop.as_deref()), (StateName::Processing, Some("cancel")));
+    let signals = heartbeat.await.expect("no panic").expect("answered");
+    assert_eq!(signals, [eve_engine::WorkerSignal::Stop]);
+    assert!(asked.elapsed() < std::time::Duration::from_secs(2));
+    assert_eq!(world.settle(&claim, Outcome::Cancelled).await.expect("settled"), StateName::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transient_failures_are_tried_again_and_permanent_ones_are_not() {
+    let world = World::new().await;
+    let request = world.ask(draft("flaky")).await;
+    let claim = world.run_one().await;
+    let state = world.settle(&claim, failure(FailureClass::ProviderUnavailable)).await.expect("settled");
+    assert_eq!(state, StateName::Pending);
+    let row = world.get(request.id).await;
+    assert!(row.run_at.is_some_and(|at| at > Timestamp::now()), "it waits for its backoff");
+    assert_eq!((row.burned, row.last_error.as_deref()), (1, Some("because")));
+    assert!(world.claim(1).await.is_empty(), "not before its time");
+
+    let other = world.ask(draft("hopeless")).await;
+    let claim = world.run_one().await;
+    assert_eq!(world.settle(&claim, failure(FailureClass::Authentication)).await.expect("settled"), StateName::Failed);
+    let result = world.engine.result_get(&world.owner, other.id).await.expect("a result");
+    assert_eq!((result.status, result.error_code.as_deref()), (ResultStatus::Error, Some("authentication")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_keeps_order_and_takes_a_repeated_batch_once() {
+    let world = World::new().await;
+    let request = world.ask(draft("talk")).await;
+    let claim = world.run_one().await;
+    let entry = |seq| LogEntry { seq, at: Timestamp::now(), event: eve_core::AgentEvent::info(format!("line {seq}")) };
+    let batch: Vec<LogEntry> = (1..=10).map(entry).collect();
+    for _ in 0..2 {
+        world.engine.attempt_log_append(&worker(), claim.attempt_id, claim.fence, &batch).await.expect("stored");
+    }
+    let page = world.engine.request_log(&world.owner, request.id, LogPosition { attempt: 1, seq: 4 }, 100).await;
+    let seqs: Vec<i64> = page.expect("there").iter().map(|entry| entry.position.seq).collect();
+    assert_eq!(seqs, [5, 6, 7, 8, 9, 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_makes_one_request_however_often_and_at_once() {
+    let world = World::new().await;
+    let mut calls = Vec::new();
+    for _ in 0..8 {
+        let (engine, owner) = (world.engine.clone(), world.owner.clone());
+        calls.push(tokio::spawn(async move { engine.request_create(&owner, draft("once"), Some("key")).await }));
+    }
+    let mut ids = std::collections::HashSet::new();
+    for call in calls {
+        match call.await.expect("no panic").expect("answered") {
+            eve_engine::CreateOutcome::Created(row) | eve_engine::CreateOutcome::Repeated(row) => ids.insert(row.id),
+        };
+    }
+    assert_eq!(ids.len(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM eve.requests"), 1);
+    let other = world.engine.request_create(&world.owner, draft("something else"), Some("key")).await;
+    assert_eq!(other.expect_err("another call").kind, ErrorKind::IdempotencyConflict);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_points_back_and_only_what_is_finished_is_replayed() {
+    let world = World::new().await;
+    let request = world.ask(draft("again")).await;
+    let early = world.engine.request_replay(&world.owner, request.id).await.expect_err("not finished");
+    assert_eq!(early.kind, ErrorKind::Conflict);
+    world.engine.request_cancel(&world.owner, request.id).await.expect("cancelled");
+    let again = world.engine.request_replay(&world.owner, request.id).await.expect("replayed");
+    assert_eq!((again.replay_of, again.state), (Some(request.id), StateName::Pending));
+    assert_eq!(again.prompt, "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pausing_takes_a_request_from_the_queue_and_resuming_puts_it_back() {
+    let world = World::new().await;
+    let request = world.ask(draft("wait")).await;
+    world.engine.request_pause(&world.owner, request.id).await.expect("paused");
+    assert!(world.claim(1).await.is_empty());
+    world.engine.request_resume(&world.owner, request.id).await.expect("resumed");
+    assert_eq!(world.claim(1).await.len(), 1);
+}
