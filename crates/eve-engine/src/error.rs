@@ -62,9 +62,10 @@ impl Error {
 }
 
 /// References that only the database checks: the constraint, and what a caller is told who names what is not there.
-const MISSING: [(&str, ErrorKind, &str); 2] = [
+const MISSING: [(&str, ErrorKind, &str); 3] = [
     ("requests_org_id_project_id_fkey", ErrorKind::Invalid, "project_id names what is not there."),
     ("attempts_worker_id_fkey", ErrorKind::NotFound, "This worker is not known here. Register again."),
+    ("leases_worker_id_fkey", ErrorKind::NotFound, "This worker is not known here. Register again."),
 ];
 
 impl From<StoreError> for Error {

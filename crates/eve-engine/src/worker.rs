@@ -255,16 +255,16 @@ impl Engine {
         if entries.len() > APPEND_LIMIT {
             return Err(Error::invalid(format!("At most {APPEND_LIMIT} entries in one call.")));
         }
-        let storable = |entry: &LogEntry| LogEntry {
-            event: without_nul(&entry.event).unwrap_or_else(|| entry.event.clone()),
-            ..entry.clone()
+        let storable = |entry: &LogEntry| {
+            let event = without_nul(&entry.event).unwrap_or_else(|| entry.event.clone());
+            LogEntry { event, ..*entry }
         };
-        let entries: &[LogEntry] = &entries.iter().map(storable).collect::<Vec<_>>();
+        let entries: Vec<LogEntry> = entries.iter().map(storable).collect();
         let mut tx = self.store().platform().await?;
-        match attempt_log::attempt_log_append(&mut tx, attempt, fence, entries).await? {
+        match attempt_log::attempt_log_append(&mut tx, attempt, fence, &entries).await? {
             Appended::Stale => Err(self.stale("attempt_log_append")),
             Appended::Stored { org_id, request_id } => {
-                for entry in entries {
+                for entry in &entries {
                     if let AgentEvent::Session { session_id, .. } = &entry.event {
                         attempt::attempt_session_note(&mut tx, org_id, attempt, session_id).await?;
                     }

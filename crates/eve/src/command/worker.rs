@@ -1,0 +1,65 @@
+//! `eve worker`: runs a worker that takes its work from a server over HTTP. It needs no database.
+
+use std::sync::Arc;
+
+use eve_worker::control_plane::http::HttpControlPlane;
+use eve_worker::inventory::Inventory;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::WorkerArgs;
+use crate::command::App;
+use crate::error::CliError;
+use crate::error::ErrorKind;
+use crate::wiring;
+use crate::wiring::Stop;
+
+/// Runs a worker.
+pub(crate) async fn run(app: &App, _args: WorkerArgs) -> Result<(), CliError> {
+    let config = &app.config;
+    wiring::start_logging(config.server.log_format, None);
+    let mut stop = Stop::listen()?;
+    let server = config.worker.server_url.clone().unwrap_or_else(|| config.api_url.clone());
+    let key_file = config.worker.key_file.clone().unwrap_or_else(|| config.data_dir.join("worker-key"));
+    let key = std::fs::read_to_string(&key_file).map_err(|error| {
+        CliError::caused(
+            ErrorKind::Unauthenticated,
+            format!("cannot read the worker key {}", key_file.display()),
+            error,
+        )
+        .hint("copy the file `worker-key` from the server's data directory and name it in `worker.key_file`")
+    })?;
+    let plane = HttpControlPlane::new(&server, key.trim().to_owned())
+        .map_err(|error| CliError::caused(ErrorKind::Failed, "cannot set up the HTTP client", error))?;
+    let inventory = Inventory::discover(&wiring::host(), &wiring::harness_settings(config)).await;
+    app.output.say(format!("Entering at {server}."));
+    // Several workers may share a host: each process keeps its workspaces apart.
+    let own = config.data_dir.join("workers").join(std::process::id().to_string());
+    std::fs::create_dir_all(&own)?;
+    let worker = tokio::select! {
+        worker = wiring::enter_worker(config, Arc::new(plane), inventory, &own) => worker?,
+        () = stop.wished() => return Ok(()),
+    };
+    app.output.say(format!(
+        "Working: {} slots for {}. Ctrl-C drains.",
+        config.worker.slots,
+        config.worker.types.join(", ")
+    ));
+    let (stopping, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let mut running = tokio::spawn(worker.run(stopping.clone(), hurry.clone()));
+    tokio::select! {
+        ended = &mut running => return ended.map_err(|error| CliError::caused(ErrorKind::Failed, "the worker failed", error)),
+        () = stop.wished() => {}
+    }
+    app.output.say("Draining: running agents may end within 30 s. Ctrl-C again gives their requests back at once.");
+    stopping.cancel();
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = stop.wished() => {
+            hurry.cancel();
+            running.await
+        }
+    };
+    // An empty directory tells nobody anything.
+    let _ = std::fs::remove_dir_all(&own);
+    ended.map_err(|error| CliError::caused(ErrorKind::Failed, "the worker failed", error))
+}
