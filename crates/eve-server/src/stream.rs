@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use std::time::Instant;
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
@@ -29,6 +30,7 @@ use tracing::Instrument;
 use crate::App;
 use crate::authentication::Credential;
 use crate::error::ApiError;
+use crate::extract::Accept;
 use crate::extract::Shutdown;
 use crate::extract::header_text;
 
@@ -40,6 +42,24 @@ const RECONNECT: Duration = Duration::from_millis(1000);
 const FIRST_REST: Duration = Duration::from_millis(20);
 /// How often the caller's key is looked at again, so that a revoked one does not go on listening.
 const RECHECK: Duration = Duration::from_secs(60);
+
+/// Who asks for something that can be followed, and how.
+#[derive(FromRequestParts)]
+pub(crate) struct Listener {
+    /// As a stream or as a list.
+    pub(crate) accept: Accept,
+    credential: Credential,
+    shutdown: Shutdown,
+    headers: HeaderMap,
+}
+
+impl Listener {
+    /// Where to go on: what a client that connects again says in its header counts before what its address says.
+    pub(crate) fn position<'a>(&'a self, after: Option<&'a str>) -> Result<Option<&'a str>, ApiError> {
+        let last = header_text(&self.headers, LAST_EVENT_ID)?;
+        Ok(last.or(after).filter(|text| !text.is_empty()))
+    }
+}
 
 /// What one read found.
 pub(crate) struct Read {
@@ -66,19 +86,13 @@ pub(crate) trait Source: Send + 'static {
 }
 
 /// Answers with a stream of what the source finds whenever there is news about the topic.
-pub(crate) fn follow(
-    app: &App,
-    topic: Topic,
-    credential: Credential,
-    shutdown: Shutdown,
-    source: impl Source,
-) -> Response {
+pub(crate) fn follow(app: &App, listener: Listener, topic: Topic, source: impl Source) -> Response {
     let follower = Follower {
         waiter: app.engine.waiter(vec![topic]),
         source,
-        shutdown: shutdown.0,
+        shutdown: listener.shutdown.0,
         app: app.clone(),
-        credential,
+        credential: listener.credential,
         checked: Instant::now(),
         rest: FIRST_REST,
         next: Then::ReadOn,
@@ -164,10 +178,4 @@ pub(crate) fn event(name: &str, id: Option<&str>, data: &impl Serialize) -> Resu
         Some(id) => event.id(id),
         None => event,
     })
-}
-
-/// Where to go on: what a client that connects again says in its header counts before what its address says.
-pub(crate) fn position<'a>(headers: &'a HeaderMap, after: Option<&'a str>) -> Result<Option<&'a str>, ApiError> {
-    let last = header_text(headers, LAST_EVENT_ID)?;
-    Ok(last.or(after).filter(|text| !text.is_empty()))
 }

@@ -15,16 +15,25 @@ mod init;
 use std::ffi::OsString;
 use std::io::Read;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStdin;
 use std::process::Command;
 use std::process::Stdio;
-use std::sync::mpsc;
 use std::time::Duration;
 use std::time::Instant;
 
 use nix::mount::MsFlags;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
 use nix::sched::CloneFlags;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SfdFlags;
+use nix::sys::signalfd::SignalFd;
 
 /// The exit code of a keeper that could not start the agent's program.
 pub const EXIT_NOT_STARTED: i32 = 127;
@@ -175,62 +184,94 @@ fn spawn_init(job: &Job, containment: Containment) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// Everything that can wake the keeper.
-enum Event {
-    Order(Order),
-    WorkerGone,
-    Ended(Option<i32>),
+/// What the worker's pipe said, as far as it was read.
+enum Said {
+    Orders(Vec<Order>),
+    Gone,
 }
 
 fn keep(job: &Job) -> i32 {
-    let containment = contain();
-    let mut child = match spawn_init(job, containment) {
-        Ok(child) => child,
+    match keep_until_the_end(job) {
+        Ok(code) => code,
         Err(error) => {
             complain(&format!("cannot start: {error}"));
-            return EXIT_NOT_STARTED;
+            EXIT_NOT_STARTED
         }
-    };
+    }
+}
+
+/// One thread and no more: a process that has entered a PID namespace for its children cannot start threads.
+fn keep_until_the_end(job: &Job) -> std::io::Result<i32> {
+    // The end of a child becomes readable, so that one poll waits for everything. The child gets a clean mask.
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGCHLD);
+    ends.thread_block()?;
+    let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let containment = contain();
+    let mut child = spawn_init(job, containment)?;
     let mut orders = child.stdin.take();
-    let child_pid = child.id();
-    let (send, events) = mpsc::channel();
-    let wait = send.clone();
-    std::thread::spawn(move || {
-        let code = child.wait().ok().map(exit_code);
-        let _ = wait.send(Event::Ended(code));
-    });
-    std::thread::spawn(move || read_orders(&send));
+    let input = std::io::stdin();
 
     let mut deadline = Instant::now() + job.lease;
+    let mut killed_at = None;
+    let mut listening = true;
     loop {
-        match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Event::Order(Order::Extend)) => deadline = Instant::now() + job.lease,
-            Ok(Event::Order(Order::Terminate)) => {
-                if let Some(pipe) = orders.as_mut() {
-                    // An init that is gone needs no order.
-                    let _ = pipe.write_all(&[Order::Terminate.byte()]).and_then(|()| pipe.flush());
-                }
+        if let Some(status) = child.try_wait()? {
+            finish(containment);
+            return Ok(if killed_at.is_some() { 128 + Signal::SIGKILL as i32 } else { exit_code(status) });
+        }
+        let now = Instant::now();
+        if killed_at.is_none() && now >= deadline {
+            killed_at = Some(kill(&child, &mut orders));
+        }
+        // After SIGKILL the child is certain to end; the limit only keeps a stuck kernel from hanging the worker.
+        let wake_at = killed_at.map_or(deadline, |at| at + REAP_LIMIT);
+        if killed_at.is_some() && now >= wake_at {
+            return Ok(128 + Signal::SIGKILL as i32);
+        }
+        let left = wake_at.saturating_duration_since(now) + Duration::from_millis(1);
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut sources = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        if listening {
+            sources.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut sources, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let spoken = sources.get(1).and_then(PollFd::any).unwrap_or(false);
+        while matches!(signals.read_signal(), Ok(Some(_))) {}
+        if !spoken {
+            continue;
+        }
+        match read_orders() {
+            Said::Gone => {
+                listening = false;
+                killed_at = killed_at.or_else(|| Some(kill(&child, &mut orders)));
             }
-            Ok(Event::Ended(code)) => {
-                finish(containment);
-                return code.unwrap_or(EXIT_NOT_STARTED);
-            }
-            Ok(Event::Order(Order::Kill) | Event::WorkerGone)
-            | Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => {
-                drop(orders.take());
-                descendants::kill(child_pid);
-                // The waiting thread reports the end; from here on nothing else matters.
-                let end = Instant::now() + REAP_LIMIT;
-                while let Ok(event) = events.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                    if let Event::Ended(_) = event {
-                        break;
+            Said::Orders(heard) => {
+                for order in heard {
+                    match order {
+                        Order::Extend => deadline = Instant::now() + job.lease,
+                        Order::Kill => killed_at = killed_at.or_else(|| Some(kill(&child, &mut orders))),
+                        Order::Terminate => {
+                            if let Some(pipe) = orders.as_mut() {
+                                // An init that is gone needs no order.
+                                let _ = pipe.write_all(&[Order::Terminate.byte()]).and_then(|()| pipe.flush());
+                            }
+                        }
                     }
                 }
-                finish(containment);
-                return 128 + 9;
             }
         }
     }
+}
+
+/// Kills init, which takes everything along, and closes its orders, in case it is not a namespace's process 1.
+fn kill(child: &Child, orders: &mut Option<ChildStdin>) -> Instant {
+    drop(orders.take());
+    descendants::kill(child.id());
+    Instant::now()
 }
 
 /// After init has ended, nothing of the agent may be left.
@@ -242,23 +283,14 @@ fn finish(containment: Containment) {
     }
 }
 
-fn read_orders(send: &mpsc::Sender<Event>) {
+fn read_orders() -> Said {
     let mut buffer = [0; 64];
-    loop {
-        match std::io::stdin().read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                for order in buffer.iter().take(count).copied().filter_map(Order::from_byte) {
-                    if send.send(Event::Order(order)).is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
+    match std::io::stdin().read(&mut buffer) {
+        Ok(0) => Said::Gone,
+        Ok(count) => Said::Orders(buffer.iter().take(count).copied().filter_map(Order::from_byte).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Said::Orders(Vec::new()),
+        Err(_) => Said::Gone,
     }
-    let _ = send.send(Event::WorkerGone);
 }
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use eve_api_types::Event;
@@ -19,14 +18,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::App;
-use crate::authentication::Credential;
 use crate::convert;
 use crate::error::ApiError;
-use crate::extract::Accept;
 use crate::extract::Json;
 use crate::extract::Query;
-use crate::extract::Shutdown;
 use crate::stream;
+use crate::stream::Listener;
 use crate::stream::Read;
 use crate::stream::Then;
 
@@ -68,15 +65,12 @@ pub(crate) struct EventListQuery {
 pub(crate) async fn event_list(
     State(app): State<App>,
     ctx: OpContext,
-    credential: Credential,
-    shutdown: Shutdown,
-    accept: Accept,
-    headers: HeaderMap,
+    listener: Listener,
     Query(query): Query<EventListQuery>,
 ) -> Result<Response, ApiError> {
-    let after = stream::position(&headers, query.after.as_deref())?.map(convert::event_position).transpose()?;
+    let after = listener.position(query.after.as_deref())?.map(convert::event_position).transpose()?;
     let mut filter = WorkerTypeFilter::new(query.worker_type.as_deref())?;
-    if accept.json && !accept.event_stream {
+    if listener.accept.json && !listener.accept.event_stream {
         let (after, limit) = (after.unwrap_or_default(), query.limit.unwrap_or(PAGE_SIZE));
         let page = app.engine.event_list(&ctx, after, limit).await?;
         let next_cursor = (!page.events.is_empty()).then(|| page.next.to_string());
@@ -90,7 +84,7 @@ pub(crate) async fn event_list(
     };
     let topic = Topic::Events(ctx.org_id);
     let source = Events { engine: app.engine.clone(), ctx, after, filter };
-    Ok(stream::follow(&app, topic, credential, shutdown, source))
+    Ok(stream::follow(&app, listener, topic, source))
 }
 
 /// The organization's stream, followed for as long as somebody listens.

@@ -1,7 +1,6 @@
 //! The log of a request: what its agents said and did, as a list or as it happens.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse;
@@ -17,15 +16,13 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::App;
-use crate::authentication::Credential;
 use crate::convert;
 use crate::error::ApiError;
-use crate::extract::Accept;
 use crate::extract::Json;
 use crate::extract::Path;
 use crate::extract::Query;
-use crate::extract::Shutdown;
 use crate::stream;
+use crate::stream::Listener;
 use crate::stream::Read;
 use crate::stream::Then;
 
@@ -63,22 +60,19 @@ pub(crate) struct RequestLogQuery {
 pub(crate) async fn request_log(
     State(app): State<App>,
     ctx: OpContext,
-    credential: Credential,
-    shutdown: Shutdown,
-    accept: Accept,
-    headers: HeaderMap,
+    listener: Listener,
     Path(id): Path<RequestId>,
     Query(query): Query<RequestLogQuery>,
 ) -> Result<Response, ApiError> {
-    let after = match stream::position(&headers, query.after.as_deref())? {
+    let after = match listener.position(query.after.as_deref())? {
         Some(text) => convert::log_position(text)?,
         None => LogPosition::default(),
     };
-    if accept.event_stream {
+    if listener.accept.event_stream {
         // What is not there is refused as a problem, not as a stream that ends.
         app.engine.request_get(&ctx, id).await?;
         let source = Log { engine: app.engine.clone(), ctx, id, after };
-        return Ok(stream::follow(&app, Topic::Request(id), credential, shutdown, source));
+        return Ok(stream::follow(&app, listener, Topic::Request(id), source));
     }
     let entries = app.engine.request_log(&ctx, id, after, query.limit.unwrap_or(PAGE_SIZE)).await?;
     let items: Vec<LogEntry> = entries.into_iter().map(convert::log_entry).collect();

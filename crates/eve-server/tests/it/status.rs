@@ -35,7 +35,7 @@ async fn an_admin_sees_services_and_database() {
 #[tokio::test]
 async fn a_member_sees_neither() {
     let server = TestServer::start().await;
-    server.installation.sql("UPDATE eve.members SET role = 'member'").await;
+    server.installation.demote_everybody().await;
     for path in ["/services", "/database"] {
         server.get(path).await.is_problem(403, "forbidden");
     }

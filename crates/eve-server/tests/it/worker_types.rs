@@ -53,7 +53,7 @@ async fn what_is_no_worker_type_is_refused() {
 #[tokio::test]
 async fn only_an_admin_changes_worker_types() {
     let server = TestServer::start().await;
-    server.installation.sql("UPDATE eve.members SET role = 'member'").await;
+    server.installation.demote_everybody().await;
     let body = json!({"name": "tester", "title": "Tester"});
     put(&server, "tester", &body).await.is_problem(403, "forbidden");
     assert_eq!(server.get("/worker-types/general").await.status, 200);
