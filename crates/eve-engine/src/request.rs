@@ -94,7 +94,7 @@ impl Engine {
             }
         }
         let mut aftermath = Aftermath::default();
-        event::event_append_created(&mut tx, &[id], &ctx.actor()).await?;
+        event::event_append_created(&mut tx, &[id], &worker_type, &ctx.actor()).await?;
         if !blocked_by.is_empty() {
             if let Err(missing) = dependency::dependency_add(&mut tx, id, &blocked_by).await? {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();

@@ -115,6 +115,14 @@ fn described(mut router: OpenApiRouter<App>, schemes: &[&str]) -> OpenApiRouter<
     let security: Vec<SecurityRequirement> = security.collect();
     for operation in router.get_openapi_mut().paths.paths.values_mut().flat_map(operations) {
         operation.security = Some(security.clone());
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response
+                && response.description.is_empty()
+            {
+                // The standard wants one, and the schema says it better.
+                "The answer.".clone_into(&mut response.description);
+            }
+        }
         operation.responses.responses.insert("default".to_owned(), RefOr::T(problem()));
     }
     router

@@ -26,6 +26,7 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use utoipa::IntoParams;
 
 use crate::App;
 use crate::authentication::Credential;
@@ -42,6 +43,16 @@ const RECONNECT: Duration = Duration::from_millis(1000);
 const FIRST_REST: Duration = Duration::from_millis(20);
 /// How often the caller's key is looked at again, so that a revoked one does not go on listening.
 const RECHECK: Duration = Duration::from_secs(60);
+
+/// The header that describes itself in the API's description; [`Listener::position`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the description only")]
+pub(crate) struct LastEventId {
+    /// The id of the last one received; counts before `after`.
+    #[param(rename = "Last-Event-ID")]
+    last_event_id: Option<String>,
+}
 
 /// Who asks for something that can be followed, and how.
 #[derive(FromRequestParts)]

@@ -92,15 +92,21 @@ pub async fn event_append(tx: &mut impl Tx, new: NewEvent<'_>) -> Result<(), Sto
     Ok(())
 }
 
-/// Appends the event `request:created` for many requests at once.
-pub async fn event_append_created(tx: &mut OrgTx, requests: &[RequestId], actor: &str) -> Result<(), StoreError> {
+/// Appends the event `request:created` for many requests of one worker type at once.
+pub async fn event_append_created(
+    tx: &mut OrgTx,
+    requests: &[RequestId],
+    worker_type: &str,
+    actor: &str,
+) -> Result<(), StoreError> {
     let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
     sqlx::query!(
-        "INSERT INTO eve.events (org_id, kind, request_id, actor)
-         SELECT $1, 'request:created', id, $3 FROM unnest($2::uuid[]) id",
+        "INSERT INTO eve.events (org_id, kind, request_id, actor, payload)
+         SELECT $1, 'request:created', id, $3, jsonb_build_object('worker_type', $4::text) FROM unnest($2::uuid[]) id",
         tx.org().uuid(),
         &ids,
-        actor
+        actor,
+        worker_type
     )
     .execute(tx.conn())
     .await

@@ -111,7 +111,7 @@ pub async fn queue_claim(
              SELECT attempt_id, org_id, id, $4, fence, now() + make_interval(secs => $5) FROM taken
            ), events AS (
              INSERT INTO eve.events (org_id, kind, request_id, attempt_id, actor, payload)
-             SELECT org_id, 'request:claimed', id, attempt_id, 'worker', jsonb_build_object('number', fence) FROM taken
+             SELECT org_id, 'request:claimed', id, attempt_id, 'worker', jsonb_build_object('worker_type', worker_type, 'number', fence) FROM taken
            )
            SELECT t.attempt_id AS "attempt_id!", t.fence, t.org_id, t.id, t.user_id, t.project_id, t.worker_type,
                   t.title, t.prompt, w.instructions, t.repository, t.branch, t.context,

@@ -266,8 +266,7 @@ fn fill(programs: &Path, dir: &Path) -> io::Result<()> {
         psql("postgres", "postgres", statement)?;
     }
     // By the migrator itself, so that its own table is there too.
-    let options =
-        PgConnectOptions::new().socket(dir).port(PORT).username("eve_owner").database("eve");
+    let options = PgConnectOptions::new().socket(dir).port(PORT).username("eve_owner").database("eve");
     // On a thread of its own: the caller may be inside a runtime, where another can neither run nor be dropped.
     std::thread::scope(|scope| {
         let migrated = scope.spawn(|| {

@@ -10,7 +10,8 @@ use crate::inventory::HarnessEntry;
 use crate::inventory::HostEnvironment;
 
 /// Variables of the worker's own environment that every agent may see.
-const COMMON: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"];
+const COMMON: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"];
 
 /// What an attempt's processes find in their environment. Later layers win: the host's common variables, those that
 /// the harness needs, the operator's settings for it, the command's own, and Eve's.

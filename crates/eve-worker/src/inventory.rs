@@ -158,7 +158,8 @@ impl Inventory {
 fn install_hint(kind: HarnessKind, name: &str) -> String {
     match kind {
         HarnessKind::ClaudeCode if name == "claude" => {
-            "npm install -g @anthropic-ai/claude-code, then run `claude` once to sign in, or set ANTHROPIC_API_KEY".into()
+            "npm install -g @anthropic-ai/claude-code, then run `claude` once to sign in, or set ANTHROPIC_API_KEY"
+                .into()
         }
         HarnessKind::ClaudeCode => format!("create the variant with `npx cc-mirror quick --name {name}`"),
         HarnessKind::Codex => "npm install -g @openai/codex, then `codex login`, or set CODEX_API_KEY".into(),

@@ -47,8 +47,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn start(plane: Arc<dyn ControlPlane>, attempt: FencedAttempt) -> Self {
-        let shared =
-            Arc::new(Shared { book: Mutex::default(), news: Notify::new(), closed: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { book: Mutex::default(), news: Notify::new(), closed: AtomicBool::new(false) });
         let sender = tokio::spawn(send(shared.clone(), plane, attempt));
         Self { shared, sender }
     }

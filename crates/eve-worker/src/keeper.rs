@@ -202,7 +202,7 @@ fn keep(job: &Job) -> i32 {
 
 /// One thread and no more: a process that has entered a PID namespace for its children cannot start threads.
 fn keep_until_the_end(job: &Job) -> std::io::Result<i32> {
-    // The end of a child becomes readable, so that one poll waits for everything. The child gets a clean mask.
+    // The end of a child becomes readable, so that one poll waits for everything. Init clears the mask again.
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGCHLD);
     ends.thread_block()?;
@@ -302,7 +302,14 @@ fn probe() -> i32 {
     let containment = contain();
     // Entering is not enough: something must be able to run in there.
     let job = Job { stdin: None, lease: Duration::from_secs(5), command: vec!["/bin/true".into()] };
-    let works = spawn_init(&job, containment).and_then(|mut child| child.wait()).is_ok_and(|status| status.success());
+    let works = spawn_init(&job, containment).and_then(|mut child| {
+        // Its orders stay open until it has ended, or it would take their end for the worker's.
+        let orders = child.stdin.take();
+        let status = child.wait();
+        drop(orders);
+        status
+    });
+    let works = works.is_ok_and(|status| status.success());
     let name = if works { containment.name() } else { Containment::Subreaper.name() };
     i32::from(writeln!(std::io::stdout(), "{name}").is_err())
 }

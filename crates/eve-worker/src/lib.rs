@@ -4,13 +4,13 @@
 //! sends carries the fence of the attempt. It trusts neither the agent nor what the agent leaves behind: the agent
 //! runs under a keeper that outlives nothing, and its work leaves the workspace as data.
 
+mod attempt;
 pub mod control_plane;
+mod environment;
 pub mod harness;
 pub mod inventory;
-pub mod keeper;
-mod attempt;
-mod environment;
 mod journal;
+pub mod keeper;
 mod log;
 mod output;
 mod runtime;

@@ -100,6 +100,9 @@ pub(crate) enum Command {
     WorkerTypes(WorkerTypesArgs),
     Config(ConfigArgs),
     Completions(CompletionsArgs),
+    /// Print the OpenAPI document
+    #[command(hide = true)]
+    Openapi,
     Server(ServerArgs),
     Worker(WorkerArgs),
 }
@@ -174,11 +177,11 @@ pub(crate) struct DoctorArgs {}
 #[command(after_help = "\
 Examples:
   eve demo
-  eve demo --keep")]
+  eve demo --stay")]
 pub(crate) struct DemoArgs {
-    /// Keep what the demo made, to look at it
+    /// Stay up until Ctrl-C afterwards, which is usual on a terminal
     #[arg(long)]
-    pub(crate) keep: bool,
+    pub(crate) stay: bool,
 }
 
 impl Cli {

@@ -60,6 +60,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         // These two must work when the configuration does not.
         Command::Completions(args) => completions::run(&printer(Format::Table), &args),
+        Command::Openapi => printer(Format::Table).raw(&eve_server::openapi_json()),
         Command::Config(args) => {
             let format = global.format().or_else(|| sources.load().ok().map(|config| config.output));
             config::run(&sources, &printer(format.unwrap_or_default()), args)

@@ -80,8 +80,6 @@ pub(crate) struct ServerConfig {
     pub(crate) lease_seconds: u32,
     /// How long a token counts.
     pub(crate) token_ttl_seconds: u32,
-    /// Requests per second that one key may make on average.
-    pub(crate) rate_limit_per_second: u32,
 }
 
 /// How server and worker write their logs.
@@ -99,7 +97,7 @@ pub(crate) enum LogFormat {
 pub(crate) struct PostgresConfig {
     /// Where its programs are.
     pub(crate) bin_dir: Option<PathBuf>,
-    /// Where it puts its socket.
+    /// Where Eve's own copy of them is, or goes after a download.
     pub(crate) runtime_dir: PathBuf,
     /// The system user that it runs as when Eve runs as root.
     pub(crate) user: Option<String>,

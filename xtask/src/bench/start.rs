@@ -27,7 +27,6 @@ use crate::process;
 
 /// Written by `eve up` into the data directory: where it listens.
 const SERVER_FILE: &str = "server.json";
-const LOG: &str = "bench.log";
 
 const READY_LIMIT: Duration = Duration::from_secs(120);
 const READY_PAUSE: Duration = Duration::from_millis(2);
@@ -90,7 +89,7 @@ impl Eve {
         // One that an earlier run left behind would send us to the wrong place.
         let _ = fs::remove_file(&server_file);
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let log = std::env::temp_dir().join(format!("eve-{}-{LOG}", std::process::id()));
+        let log = std::env::temp_dir().join(format!("eve-bench-{}.log", std::process::id()));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(binary);
         command.arg("up").arg("--data-dir").arg(data_dir).args(["--listen", &listen]).env_remove("DATABASE_URL");
@@ -101,6 +100,7 @@ impl Eve {
             let ended = eve.child.try_wait()?;
             if ended.is_some() || start.elapsed() > READY_LIMIT {
                 let text = fs::read_to_string(&log).unwrap_or_default();
+                let _ = fs::remove_file(&log);
                 bail!("`eve up` did not get ready:\n{}", text.trim());
             }
             thread::sleep(READY_PAUSE);

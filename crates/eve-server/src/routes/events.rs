@@ -58,7 +58,7 @@ pub(crate) struct EventListQuery {
     tag = "events",
     params(
         EventListQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event received.")
+        stream::LastEventId
     ),
     responses((status = 200, content((Page<Event> = "application/json"), (String = "text/event-stream"))))
 )]

@@ -45,7 +45,7 @@ pub(crate) struct RequestLogQuery {
 ///
 /// As JSON, a page; `next_cursor` is the id of its last entry, to go on with `after`. With
 /// `Accept: text/event-stream`, a stream that goes on with the request: events `log` with an entry each, then one
-/// event `end` with the request when it is finished. The header `Last-Event-ID` counts before `after`.
+/// event `end` with the request when it is finished.
 #[utoipa::path(
     get,
     path = "/requests/{id}/log",
@@ -53,7 +53,7 @@ pub(crate) struct RequestLogQuery {
     params(
         ("id" = String, Path, description = "The request."),
         RequestLogQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last entry received.")
+        stream::LastEventId
     ),
     responses((status = 200, content((Page<LogEntry> = "application/json"), (String = "text/event-stream"))))
 )]

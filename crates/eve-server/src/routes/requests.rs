@@ -37,6 +37,16 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Requests on a page when nothing is said.
 const PAGE_SIZE: i64 = 50;
 
+/// The header that describes itself in the API's description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the description only")]
+pub(crate) struct IdempotencyKey {
+    /// Any text of up to 255 characters, new for each request.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+}
+
 type Located = (StatusCode, [(HeaderName, String); 1], Json<Request>);
 
 fn located(status: StatusCode, row: RequestRow) -> Located {
@@ -51,7 +61,7 @@ fn located(status: StatusCode, row: RequestRow) -> Located {
     post,
     path = "/requests",
     tag = "requests",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Any text of up to 255 characters, new for each request.")),
+    params(IdempotencyKey),
     request_body(content = NewRequest, examples(
         ("a question" = (summary = "Only a prompt", value = json!({"prompt": "Which licences do our dependencies have?"}))),
         ("a change" = (summary = "Work in a repository", value = json!({

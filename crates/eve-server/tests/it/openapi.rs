@@ -36,6 +36,8 @@ fn every_operation_is_described_in_full() {
         assert!(operation["tags"][0].is_string(), "{method} {path} has no tag");
         let problem = &operation["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"];
         assert_eq!(problem, "#/components/schemas/Problem", "{method} {path}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.values().all(|response| response["description"].is_string()), "{method} {path}");
         assert!(names.insert(name), "{method} {path} shares its name");
     }
     let references = document.to_string();

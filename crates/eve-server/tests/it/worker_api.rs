@@ -19,7 +19,7 @@ async fn a_worker_enters_and_gets_all_it_needs() {
     let body = json!({"name": "w", "version": "1", "worker_types": ["*"], "harnesses": [], "slots": 1});
     let answer = Answer::to(server.worker("/register", &body)).await;
     insta::assert_json_snapshot!("registered", redact(&answer.json()));
-    for (field, value) in [("slots", json!(0)), ("slots", json!(4_000_000_000_u32)), ("worker_types", json!([]))] {
+    for (field, value) in [("slots", json!(0)), ("worker_types", json!([]))] {
         let mut body = body.clone();
         body[field] = value;
         Answer::to(server.worker("/register", &body)).await.is_problem(400, "invalid_request");

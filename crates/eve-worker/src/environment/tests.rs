@@ -31,7 +31,14 @@ fn check(context: serde_json::Value, vars: &[(&str, &str)]) -> BTreeMap<String, 
 fn nothing_of_the_worker_s_own_gets_through_but_what_is_named() {
     let env = check(
         serde_json::json!({}),
-        &[("PATH", "/bin"), ("SECRET", "x"), ("DATABASE_URL", "y"), ("EVE_API_KEY", "z"), ("EXTRA", "e"), ("ANTHROPIC_API_KEY", "k")],
+        &[
+            ("PATH", "/bin"),
+            ("SECRET", "x"),
+            ("DATABASE_URL", "y"),
+            ("EVE_API_KEY", "z"),
+            ("EXTRA", "e"),
+            ("ANTHROPIC_API_KEY", "k"),
+        ],
     );
     for name in ["SECRET", "DATABASE_URL", "EVE_API_KEY"] {
         assert!(!env.contains_key(name), "{name}");

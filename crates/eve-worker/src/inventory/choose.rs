@@ -42,7 +42,9 @@ impl Inventory {
         if let Some(entry) = self.entries.iter().find(|entry| entry.name == canonical) {
             let version = entry.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
             let reason = match &entry.signed_in {
-                SignedIn::No(hint) => format!("harness {name}{version}, as asked for; it does not look signed in: {hint}"),
+                SignedIn::No(hint) => {
+                    format!("harness {name}{version}, as asked for; it does not look signed in: {hint}")
+                }
                 SignedIn::Yes(_) | SignedIn::Unknown | SignedIn::NotNeeded => {
                     format!("harness {name}{version}, as asked for")
                 }
@@ -74,10 +76,12 @@ impl Inventory {
                 .collect();
             let rest = if passed.is_empty() { String::new() } else { format!("; {}", passed.join(", ")) };
             let version = entry.version.as_deref().unwrap_or_default();
-            let reason = format!("harness {} {version}: the best that is installed and signed in ({how}){rest}", entry.name);
+            let reason =
+                format!("harness {} {version}: the best that is installed and signed in ({how}){rest}", entry.name);
             return Ok(Choice { entry, reason });
         }
-        let mut hints: Vec<String> = self.missing.iter().map(|missing| format!("{}: {}", missing.name, missing.hint)).collect();
+        let mut hints: Vec<String> =
+            self.missing.iter().map(|missing| format!("{}: {}", missing.name, missing.hint)).collect();
         for entry in &self.entries {
             if let SignedIn::No(hint) = &entry.signed_in {
                 hints.push(format!("{}: {hint}", entry.name));

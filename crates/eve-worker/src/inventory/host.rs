@@ -66,9 +66,7 @@ impl HostEnvironment {
         if settings.gateway_url.is_some() {
             return SignedIn::Yes("gateway_url is set".into());
         }
-        let set = |variable: &str| {
-            settings.env.contains_key(variable) || self.var(variable).is_some()
-        };
+        let set = |variable: &str| settings.env.contains_key(variable) || self.var(variable).is_some();
         let home = self.home().unwrap_or_default();
         let file = |directory: Option<&str>, default: &str, file: &str| {
             directory.map_or_else(|| home.join(default), PathBuf::from).join(file)

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::mount::MsFlags;
+use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -23,6 +24,11 @@ pub(super) const NAMESPACE_MARK: &str = "EVE_KEEPER_NAMESPACE";
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(job: &Job) -> i32 {
+    // The keeper blocks SIGCHLD for itself, and a mask is inherited: an agent would never hear of its tools' ends.
+    if let Err(error) = SigSet::empty().thread_set_mask() {
+        complain(&format!("cannot clear the signal mask: {error}"));
+        return EXIT_NOT_STARTED;
+    }
     let alone = std::env::var_os(NAMESPACE_MARK).is_some();
     if alone {
         let none: Option<&str> = None;

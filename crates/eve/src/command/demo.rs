@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use eve_api_types::NewRequest;
+use eve_store::data_dir::DataDirLock;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -63,9 +64,9 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Result<(), CliError> {
     let began = Instant::now();
     let mut stop = Stop::listen()?;
     let output = &app.output;
-    let home = DemoHome::make()?;
+    let home = make_home()?;
     let mut config = app.config.clone();
-    config.data_dir = home.path.join("data");
+    config.data_dir = home.join("data");
     config.server.listen = ([127, 0, 0, 1], 0).into();
     config.server.database_url = None;
     config.worker.allow_local_repositories = true;
@@ -77,7 +78,7 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Result<(), CliError> {
     app.config.api_url = running.url().to_owned();
     app.config.api_key = Some(Secret::new(running.api_key()?));
 
-    let repository = home.path.join("greet");
+    let repository = home.join("greet");
     output.say(format!("2. Making a small repository in {}", repository.display()));
     make_repository(&repository).await?;
 
@@ -99,54 +100,42 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Result<(), CliError> {
         output.say(format!("  API key    {}", app.config.data_dir.join("api-key").display()));
         output.say(format!("  repository {}", repository.display()));
         let data_dir = app.config.data_dir.display();
-        let stays = args.keep || std::io::stderr().is_terminal();
-        output.say("\nTry next:");
+        let stays = args.stay || std::io::stderr().is_terminal();
+        let program = std::env::current_exe().map_or_else(|_| "eve".to_owned(), |path| path.display().to_string());
+        output.say(if stays { "\nTry next, in another terminal:" } else { "\nTry next:" });
         if stays {
-            output.say(format!("  eve --data-dir {data_dir} request list"));
+            output.say(format!("  {program} --data-dir {data_dir} request get {}", request.id.short()));
         } else {
-            output.say("  eve up");
+            output.say(format!("  {program} --data-dir {data_dir} up            # the demo's Eve again, with its request"));
         }
         output.say(format!("  git -C {} log --stat --all", repository.display()));
-        output.say("  eve run --repo PATH \"what to change\"    # an agent CLI of yours, after `eve up`");
+        output.say(format!("  {program} up                                # your own Eve; then `eve run --repo PATH \"…\"`"));
         if stays {
             output.say("\nEve stays up until Ctrl-C.");
             stop.wished().await;
         }
     }
     let stopped = running.stop(&mut stop).await;
-    if args.keep {
-        home.keep();
-    }
     shown.and(stopped)
 }
 
-/// A directory for the demo that goes when it ends, unless it is kept.
-struct DemoHome {
-    path: PathBuf,
-    keep: std::cell::Cell<bool>,
-}
-
-impl DemoHome {
-    fn make() -> Result<Self, CliError> {
-        // Short, because a socket's path must be; and where the database's own user can get to.
-        let path = std::env::temp_dir().join(format!("eve-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path)
-            .map_err(|error| CliError::caused(ErrorKind::Failed, format!("cannot make {}", path.display()), error))?;
-        Ok(Self { path, keep: std::cell::Cell::new(false) })
+/// A fresh directory for the demo. It stays, to be looked at, until the next demo takes its place.
+fn make_home() -> Result<PathBuf, CliError> {
+    let failed = |path: &Path, error: std::io::Error| {
+        CliError::caused(ErrorKind::Failed, format!("cannot make {}", path.display()), error)
+    };
+    // Short, because a socket's path must be; and where the database's own user can get to.
+    let usual = std::env::temp_dir().join("eve-demo");
+    // An earlier demo that still runs keeps its own.
+    let busy = usual.is_dir() && DataDirLock::acquire(&usual.join("data"), "clearing").is_err();
+    let path = if busy { usual.with_file_name(format!("eve-demo-{}", std::process::id())) } else { usual };
+    match std::fs::remove_dir_all(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(&path, error)),
     }
-
-    fn keep(&self) {
-        self.keep.set(true);
-    }
-}
-
-impl Drop for DemoHome {
-    fn drop(&mut self) {
-        if !self.keep.get() {
-            // What stays behind is in the system's directory for temporary files.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
+    std::fs::create_dir_all(&path).map_err(|error| failed(&path, error))?;
+    Ok(path)
 }
 
 async fn make_repository(path: &Path) -> Result<(), CliError> {

@@ -58,7 +58,8 @@ impl Host {
     pub(crate) fn complete(&self, layers: &mut Layers) -> Result<(), CliError> {
         let data_dir = self.data_dir(layers)?;
         if layers.get("postgres.runtime_dir").is_none() {
-            let runtime_dir = data_dir.join("runtime");
+            // One download for all data directories of a user: it is a program, not data.
+            let runtime_dir = self.usual_data_dir().join("runtime");
             layers.set("postgres.runtime_dir", text(&runtime_dir), Origin::Default);
         }
         find_server(&data_dir, layers)?;
@@ -74,9 +75,13 @@ impl Host {
             layers.set("data_dir", text(&path), origin);
             return Ok(path);
         }
-        let path = if self.is_root { PathBuf::from(SYSTEM_DATA_DIR) } else { self.data_home.join("eve") };
+        let path = self.usual_data_dir();
         layers.set("data_dir", text(&path), Origin::Default);
         Ok(path)
+    }
+
+    fn usual_data_dir(&self) -> PathBuf {
+        if self.is_root { PathBuf::from(SYSTEM_DATA_DIR) } else { self.data_home.join("eve") }
     }
 }
 

@@ -82,9 +82,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long a worker may be silent before its work is given to another.",
     ),
     setting("server.token_ttl_seconds", Kind::Count(60, 86_400), "How long a token counts after it was issued."),
-    setting(
-        "server.rate_limit_per_second",
-        Kind::Count(1, 1_000_000),
         "Requests per second that one key may make on average.",
     ),
     setting(
@@ -95,7 +92,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "postgres.runtime_dir",
         Kind::Text,
-        "Where the embedded PostgreSQL puts its socket; <data_dir>/runtime when not set.",
+        "Where Eve's own PostgreSQL programs are, or go after a download; `runtime` in the usual data directory when not set.",
     ),
     setting("postgres.user", Kind::Text, "The system user that the embedded PostgreSQL runs as when Eve runs as root."),
     setting("worker.server_url", Kind::Url, "The server that `eve worker` takes work from."),

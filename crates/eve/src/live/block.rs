@@ -51,6 +51,8 @@ pub(crate) fn result_block(request: &Request, result: &RequestResult, paint: Pai
         add("tokens", &sanitize(&tokens));
         let basis = result.cost_basis.as_deref().map(|basis| format!(" ({basis})")).unwrap_or_default();
         add("cost", &result.cost_usd.map_or("unknown".to_owned(), |cost| format!("{}{basis}", money(cost))));
+    } else {
+        add("cost", "none: no model was used");
     }
     if let Some(error) = &result.error {
         let code = result.error_code.as_deref().map(|code| format!(" [{code}]")).unwrap_or_default();
