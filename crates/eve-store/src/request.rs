@@ -159,7 +159,7 @@ pub async fn request_create(tx: &mut OrgTx, new: &[NewRequest]) -> Result<(), St
     // One statement for any number: the arrays are unnested side by side. The rest of the columns travels as JSON,
     // which costs less than twenty more arrays.
     let org = tx.org().uuid();
-    let rows: Vec<serde_json::Value> = new.iter().map(|request| as_json(request)).collect();
+    let rows: Vec<serde_json::Value> = new.iter().map(as_json).collect();
     sqlx::query!(
         "WITH made AS (INSERT INTO eve.requests (org_id, id, user_id, project_id, parent_id, replay_of, worker_type, title, prompt,
              repository, branch, context, config, metadata, reply_to, harness, model, timeout_seconds, max_attempts,

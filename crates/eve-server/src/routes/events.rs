@@ -1,14 +1,12 @@
 //! The organization's events: what happened to its requests, as a list or as it happens.
 
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use eve_api_types::Event;
 use eve_api_types::Page;
-use eve_core::RequestId;
 use eve_engine::Engine;
 use eve_engine::EventPosition;
 use eve_engine::EventRow;
@@ -31,8 +29,6 @@ use crate::stream::Then;
 const PAGE_SIZE: i64 = 100;
 /// Events read at once for a stream.
 const STREAM_PAGE: i64 = 200;
-/// Requests whose worker type a filter remembers; beyond it, all are forgotten and looked up again.
-const KNOWN_REQUESTS: usize = 4096;
 
 /// Which events to read.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -69,12 +65,12 @@ pub(crate) async fn event_list(
     Query(query): Query<EventListQuery>,
 ) -> Result<Response, ApiError> {
     let after = listener.position(query.after.as_deref())?.map(convert::event_position).transpose()?;
-    let mut filter = WorkerTypeFilter::new(query.worker_type.as_deref())?;
+    let filter = WorkerTypeFilter::new(query.worker_type.as_deref())?;
     if listener.accept.json && !listener.accept.event_stream {
         let (after, limit) = (after.unwrap_or_default(), query.limit.unwrap_or(PAGE_SIZE));
         let page = app.engine.event_list(&ctx, after, limit).await?;
         let next_cursor = (!page.events.is_empty()).then(|| page.next.to_string());
-        let wanted = filter.pick(&app.engine, &ctx, page.events).await?;
+        let wanted = filter.pick(page.events);
         let items = wanted.into_iter().map(convert::event).collect();
         return Ok(Json(Page { items, next_cursor }).into_response());
     }
@@ -100,7 +96,7 @@ impl stream::Source for Events {
         let page = self.engine.event_list(&self.ctx, self.after, STREAM_PAGE).await?;
         let then = if page.events.is_empty() { Then::Wait } else { Then::ReadOn };
         self.after = page.next;
-        let wanted = self.filter.pick(&self.engine, &self.ctx, page.events).await?;
+        let wanted = self.filter.pick(page.events);
         let events = wanted.into_iter().map(|row| {
             let event = convert::event(row);
             stream::event(&event.kind, Some(&event.id), &event)
@@ -109,12 +105,10 @@ impl stream::Source for Events {
     }
 }
 
-/// Lets events of some worker types pass.
+/// Lets events of some worker types pass. Every event of a request says its type.
 struct WorkerTypeFilter {
     /// All when empty.
     wanted: BTreeSet<String>,
-    /// Worker types of requests, which never change: not every event says its own.
-    known: HashMap<RequestId, String>,
 }
 
 impl WorkerTypeFilter {
@@ -122,44 +116,13 @@ impl WorkerTypeFilter {
         let names = names.unwrap_or_default().split(',').filter(|name| !name.is_empty());
         let wanted =
             names.map(|name| convert::worker_type_name(name).map(String::from)).collect::<Result<_, ApiError>>()?;
-        Ok(Self { wanted, known: HashMap::new() })
+        Ok(Self { wanted })
     }
 
-    async fn pick(&mut self, engine: &Engine, ctx: &OpContext, rows: Vec<EventRow>) -> Result<Vec<EventRow>, ApiError> {
-        if self.wanted.is_empty() {
-            return Ok(rows);
-        }
-        let mut picked = Vec::new();
-        for row in rows {
-            let Some(request) = row.request_id else { continue };
-            if !self.known.contains_key(&request) {
-                let Some(name) = worker_type(engine, ctx, request, &row).await? else { continue };
-                if self.known.len() >= KNOWN_REQUESTS {
-                    self.known.clear();
-                }
-                self.known.insert(request, name);
-            }
-            if self.known.get(&request).is_some_and(|name| self.wanted.contains(name)) {
-                picked.push(row);
-            }
-        }
-        Ok(picked)
-    }
-}
-
-/// The worker type of an event's request; nothing if the request is gone.
-async fn worker_type(
-    engine: &Engine,
-    ctx: &OpContext,
-    request: RequestId,
-    row: &EventRow,
-) -> Result<Option<String>, ApiError> {
-    if let Some(name) = row.payload.get("worker_type").and_then(serde_json::Value::as_str) {
-        return Ok(Some(name.to_owned()));
-    }
-    match engine.request_get(ctx, request).await {
-        Ok(request) => Ok(Some(request.worker_type)),
-        Err(error) if error.kind == eve_engine::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
+    fn pick(&self, rows: Vec<EventRow>) -> Vec<EventRow> {
+        let kind = |row: &EventRow| row.payload.get("worker_type").and_then(|name| name.as_str().map(str::to_owned));
+        rows.into_iter()
+            .filter(|row| self.wanted.is_empty() || kind(row).is_some_and(|name| self.wanted.contains(&name)))
+            .collect()
     }
 }

@@ -106,10 +106,14 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Result<(), CliError> {
         if stays {
             output.say(format!("  {program} --data-dir {data_dir} request get {}", request.id.short()));
         } else {
-            output.say(format!("  {program} --data-dir {data_dir} up            # the demo's Eve again, with its request"));
+            output.say(format!(
+                "  {program} --data-dir {data_dir} up            # the demo's Eve again, with its request"
+            ));
         }
         output.say(format!("  git -C {} log --stat --all", repository.display()));
-        output.say(format!("  {program} up                                # your own Eve; then `eve run --repo PATH \"…\"`"));
+        output.say(format!(
+            "  {program} up                                # your own Eve; then `eve run --repo PATH \"…\"`"
+        ));
         if stays {
             output.say("\nEve stays up until Ctrl-C.");
             stop.wished().await;

@@ -78,12 +78,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("server.log_format", Kind::Choice(&["text", "json"]), "How the server and the worker write their logs."),
     setting(
         "server.lease_seconds",
-        Kind::Count(5, 3600),
+        Kind::Count(3, 3600),
         "How long a worker may be silent before its work is given to another.",
     ),
     setting("server.token_ttl_seconds", Kind::Count(60, 86_400), "How long a token counts after it was issued."),
-        "Requests per second that one key may make on average.",
-    ),
     setting(
         "postgres.bin_dir",
         Kind::Text,
@@ -92,7 +90,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "postgres.runtime_dir",
         Kind::Text,
-        "Where Eve's own PostgreSQL programs are, or go after a download; `runtime` in the usual data directory when not set.",
+        "Where Eve's own PostgreSQL is, or goes after a download; `runtime` in the usual data directory when not set.",
     ),
     setting("postgres.user", Kind::Text, "The system user that the embedded PostgreSQL runs as when Eve runs as root."),
     setting("worker.server_url", Kind::Url, "The server that `eve worker` takes work from."),
