@@ -78,6 +78,7 @@ fn a_script_has_no_tokens_and_an_address_no_merge() {
     branch    feature/req-084sn02q
     changed   1 file
     duration  42.3s
+    cost      none: no model was used
 
     next:
       eve diff 084sn02q

@@ -80,6 +80,7 @@ async fn progress_is_talk_and_the_result_is_data() {
     request   req_01h455vb4pex5vsknk084sn02q
     summary   Done.
     duration  1.2s
+    cost      none: no model was used
     ");
     let ended = world.run(&["run", "Fix it", "--json", "-q"]).await;
     assert_eq!(serde_json::from_str::<Value>(&ended.stdout).unwrap()["status"], "success");
