@@ -37,10 +37,10 @@ demo: ## See Eve at work: install what is missing, build, run a scripted agent
 	@exec $(binary) demo
 
 .PHONY: clean-demo
-clean-demo: ## Remove what `eve demo --keep` has left behind
-	@for dir in "$${TMPDIR:-/tmp}"/eve-demo-*; do \
+clean-demo: ## Remove what demos have left behind
+	@for dir in "$${TMPDIR:-/tmp}"/eve-demo*; do \
 		[[ -d $$dir ]] || continue; \
-		if [[ -d /proc/$${dir##*-} ]]; then echo "$$dir is in use"; continue; fi; \
+		if ! flock --nonblock "$$dir/data/eve.lock" true; then echo "$$dir is in use"; continue; fi; \
 		rm -rf -- "$$dir"; echo "removed $$dir"; \
 	done
 

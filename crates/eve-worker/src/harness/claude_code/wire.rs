@@ -161,7 +161,9 @@ fn system(value: &Value) -> Option<Line> {
         })),
         "compact_boundary" => Some(Line::Compacted),
         // A denial is also the tool's answer and part of the result; a hook's verdict is the tool's answer.
-        "permission_denied" | "hook_started" | "hook_response" => Some(Line::Redundant),
+        // What a background task does is also the answer of the tool that started it.
+        "permission_denied" | "hook_started" | "hook_response" | "task_started" | "task_progress" | "task_updated"
+        | "task_notification" => Some(Line::Redundant),
         _ => None,
     }
 }
