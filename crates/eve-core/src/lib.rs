@@ -42,7 +42,6 @@ pub use id::RequestId;
 pub use id::UserId;
 pub use id::WorkerId;
 pub use priority::Priority;
-pub use request::Actor;
 pub use request::Blockers;
 pub use request::DependencyPolicy;
 pub use request::Effect;
