@@ -5,7 +5,7 @@
 //! when it ends, the kernel kills every process in there, whatever sessions or daemons the agent made. Where no
 //! namespace can be had, keeper and init are subreapers instead and hunt the orphans down one by one.
 //!
-//! Orders come over the keeper's standard input, one byte each, see [`Order`]. The end of that input means that the
+//! Orders come over the keeper's standard input, one line each, see [`Order`]. The end of that input means that the
 //! worker is gone, and so does silence beyond the lease: a worker that is frozen cannot keep its agent running.
 //! No signal handler, no parent-death signal and no unsafe code is needed for that, only pipes.
 
@@ -40,33 +40,36 @@ pub const EXIT_NOT_STARTED: i32 = 127;
 /// Longest time that orphans may take to die after SIGKILL.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the worker may tell the keeper.
+/// What the worker may tell the keeper: one line each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The lease was extended: live on.
-    Extend,
+    /// The lease holds for so long from now: live on, and end everything if no other word comes.
+    Extend(Duration),
     /// Ask the agent to end (SIGTERM to its process group).
     Terminate,
     /// Kill everything now.
     Kill,
 }
 
+/// Longest order, in bytes; a longer line is none.
+const ORDER_LEN: usize = 64;
+
 impl Order {
-    /// The order as a byte.
-    pub const fn byte(self) -> u8 {
+    /// The order as a line.
+    pub fn line(self) -> String {
         match self {
-            Self::Extend => b'.',
-            Self::Terminate => b't',
-            Self::Kill => b'k',
+            Self::Extend(left) => format!("extend {}\n", left.as_millis()),
+            Self::Terminate => "terminate\n".to_owned(),
+            Self::Kill => "kill\n".to_owned(),
         }
     }
 
-    const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'.' => Some(Self::Extend),
-            b't' => Some(Self::Terminate),
-            b'k' => Some(Self::Kill),
-            _ => None,
+    fn parse(line: &str) -> Option<Self> {
+        match line.split_once(' ') {
+            Some(("extend", left)) => left.parse().ok().map(Duration::from_millis).map(Self::Extend),
+            None if line == "terminate" => Some(Self::Terminate),
+            None if line == "kill" => Some(Self::Kill),
+            Some(_) | None => None,
         }
     }
 }
@@ -214,6 +217,7 @@ fn keep_until_the_end(job: &Job) -> std::io::Result<i32> {
 
     let mut deadline = Instant::now() + job.lease;
     let mut killed_at = None;
+    let mut partial = Vec::new();
     let mut listening = true;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -244,7 +248,7 @@ fn keep_until_the_end(job: &Job) -> std::io::Result<i32> {
         if !spoken {
             continue;
         }
-        match read_orders() {
+        match read_orders(&mut partial) {
             Said::Gone => {
                 listening = false;
                 killed_at = killed_at.or_else(|| Some(kill(&child, &mut orders)));
@@ -252,12 +256,12 @@ fn keep_until_the_end(job: &Job) -> std::io::Result<i32> {
             Said::Orders(heard) => {
                 for order in heard {
                     match order {
-                        Order::Extend => deadline = Instant::now() + job.lease,
+                        Order::Extend(left) => deadline = Instant::now() + left,
                         Order::Kill => killed_at = killed_at.or_else(|| Some(kill(&child, &mut orders))),
                         Order::Terminate => {
                             if let Some(pipe) = orders.as_mut() {
                                 // An init that is gone needs no order.
-                                let _ = pipe.write_all(&[Order::Terminate.byte()]).and_then(|()| pipe.flush());
+                                let _ = pipe.write_all(&[init::TERMINATE]).and_then(|()| pipe.flush());
                             }
                         }
                     }
@@ -283,14 +287,24 @@ fn finish(containment: Containment) {
     }
 }
 
-fn read_orders() -> Said {
-    let mut buffer = [0; 64];
+/// Reads what is there and takes the whole lines out of it; the rest waits for its end.
+fn read_orders(partial: &mut Vec<u8>) -> Said {
+    let mut buffer = [0; 256];
     match std::io::stdin().read(&mut buffer) {
-        Ok(0) => Said::Gone,
-        Ok(count) => Said::Orders(buffer.iter().take(count).copied().filter_map(Order::from_byte).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Said::Orders(Vec::new()),
-        Err(_) => Said::Gone,
+        Ok(0) => return Said::Gone,
+        Ok(count) => partial.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+        Err(_) => return Said::Gone,
     }
+    let mut orders = Vec::new();
+    while let Some(end) = partial.iter().position(|byte| *byte == b'\n') {
+        let line: Vec<u8> = partial.drain(..=end).collect();
+        orders.extend(std::str::from_utf8(&line).ok().and_then(|line| Order::parse(line.trim_end())));
+    }
+    if partial.len() > ORDER_LEN {
+        partial.clear();
+    }
+    Said::Orders(orders)
 }
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {

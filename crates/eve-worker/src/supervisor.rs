@@ -152,7 +152,10 @@ pub(crate) async fn supervise(
                     (Directive::Shutdown, Phase::Running) => terminate(&mut orders, EndCause::Shutdown).await,
                 };
             }
-            Ok(()) = reins.lease_until.changed() => order(&mut orders, Order::Extend).await,
+            Ok(()) = reins.lease_until.changed() => {
+                let left = lease_left(*reins.lease_until.borrow_and_update());
+                order(&mut orders, Order::Extend(left)).await;
+            }
             Some(line) = lines.recv() => {
                 heard_at = Instant::now();
                 on_line(line.stream, &line.text);
@@ -223,7 +226,7 @@ fn spawn(keeper: &[OsString], job: &Supervised, lease: Duration) -> std::io::Res
 async fn order(orders: &mut Option<ChildStdin>, order: Order) {
     if let Some(pipe) = orders {
         // A keeper that is gone needs no order; its end is the next event.
-        let _ = pipe.write_all(&[order.byte()]).await;
+        let _ = pipe.write_all(order.line().as_bytes()).await;
         let _ = pipe.flush().await;
     }
 }

@@ -14,12 +14,13 @@ use nix::unistd::Pid;
 
 use super::EXIT_NOT_STARTED;
 use super::Job;
-use super::Order;
 use super::complain;
 use super::descendants;
 
 /// Set by the keeper when this process is to be process 1 of a namespace; never passed on to the agent.
 pub(super) const NAMESPACE_MARK: &str = "EVE_KEEPER_NAMESPACE";
+/// The one order that the keeper passes on.
+pub(super) const TERMINATE: u8 = b't';
 /// Longest time that orphans may take to die where there is no namespace.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -85,7 +86,7 @@ fn obey(agent: Pid, alone: bool) {
     loop {
         match std::io::stdin().read(&mut byte) {
             Ok(0) | Err(_) => break,
-            Ok(_) if byte == [Order::Terminate.byte()] => {
+            Ok(_) if byte == [TERMINATE] => {
                 // An agent that is gone already is no error.
                 let _ = nix::sys::signal::killpg(agent, Signal::SIGTERM);
             }

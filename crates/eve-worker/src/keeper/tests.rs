@@ -17,7 +17,11 @@ fn arguments() {
 
 #[test]
 fn orders_survive_the_pipe() {
-    for order in [Order::Extend, Order::Terminate, Order::Kill] {
-        assert_eq!(Order::from_byte(order.byte()), Some(order));
+    for order in [Order::Extend(Duration::from_millis(2500)), Order::Terminate, Order::Kill] {
+        assert_eq!(Order::parse(order.line().trim_end()), Some(order));
+        assert!(order.line().len() <= ORDER_LEN);
+    }
+    for nonsense in ["", "extend", "extend soon", "kill me", "KILL"] {
+        assert_eq!(Order::parse(nonsense), None, "{nonsense}");
     }
 }
