@@ -51,6 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<(), CliError> {
+    // One provider of cryptography in the whole program; a second installation would only mean that it is there.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(command::run(cli));
     // A read of standard input that nobody waits for any more must not keep the process.

@@ -1,7 +1,10 @@
 //! Logs of server and worker: on standard error, for people or as JSON with request, organization and worker ids.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::LogFormat;
 
@@ -10,12 +13,13 @@ const DEFAULT: &str = "info,sqlx=warn,hyper=warn";
 
 /// Starts logging. A second start changes nothing.
 pub(crate) fn start(format: LogFormat, default: Option<&str>) {
-    let filter = EnvFilter::try_from_env("EVE_LOG").unwrap_or_else(|_| EnvFilter::new(default.unwrap_or(DEFAULT)));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let done = match format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let wanted = std::env::var("EVE_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = wanted.or_else(|| default.unwrap_or(DEFAULT).parse().ok()).unwrap_or_default();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Somebody else's subscriber is as good.
-    drop(done);
+    drop(tracing_subscriber::registry().with(lines.with_filter(filter)).try_init());
 }
