@@ -65,8 +65,8 @@ pub async fn dependency_blockers(tx: &mut impl Tx, org: OrgId, request: RequestI
 
 /// Requests that are blocked although nothing, or nothing but a failure, is in their way; oldest first.
 ///
-/// Whoever finishes a request looks at its dependants only after the commit, so this is what makes a crash in
-/// between, or two dependencies finishing at the same moment, harmless.
+/// The transaction that finishes a request frees its dependants up to a limit; this finds the rest, and requests whose
+/// last dependency finished while they were being created.
 pub async fn dependency_release_candidates(
     tx: &mut PlatformTx,
     limit: i64,

@@ -15,27 +15,39 @@ pub async fn migrate(owner: &PgConnectOptions) -> Result<(), StoreError> {
     sqlx::migrate!("./migrations").run(&mut conn).await.map_err(|error| StoreError::Migrate(Box::new(error)))
 }
 
-/// Makes the roles that the schema grants to, for a database that Eve did not create itself.
+/// Makes the roles that the schema grants to, for a database that Eve did not create itself, and lets the serving
+/// log-in take them.
 ///
-/// The log-in needs CREATEROLE, or the roles must be there already; it is granted both.
+/// The migrating log-in needs CREATEROLE, or the roles must be there already and granted to `service`.
 ///
 /// # Errors
-/// When a role is missing and the log-in may not create it.
-pub async fn ensure_roles(owner: &PgConnectOptions) -> Result<(), StoreError> {
+/// When a role is missing or not granted, and the log-in may not mend that.
+pub async fn ensure_roles(owner: &PgConnectOptions, service: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut conn = service.clone().application_name("eve-migrate").connect().await.during("service_connect")?;
+    let login: String =
+        sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut conn).await.during("service_connect")?;
+    drop(conn);
     let mut conn = owner.clone().application_name("eve-migrate").connect().await.during("migrate_connect")?;
+    // A block of code takes no parameters, so the log-in's name travels in a setting.
+    sqlx::query("SELECT set_config('eve.service_login', $1, false)")
+        .bind(login)
+        .execute(&mut conn)
+        .await
+        .during("roles_ensure")?;
     // Two processes may start at once, hence the lock; CREATE ROLE has no IF NOT EXISTS.
     sqlx::raw_sql(
         "DO $$
          DECLARE
              name text;
+             login text := current_setting('eve.service_login');
          BEGIN
              PERFORM pg_advisory_xact_lock(7310421);
              FOREACH name IN ARRAY ARRAY['eve_service', 'eve_platform'] LOOP
                  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
                      EXECUTE format('CREATE ROLE %I NOLOGIN', name);
                  END IF;
-                 IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
-                     EXECUTE format('GRANT %I TO CURRENT_USER', name);
+                 IF login <> name AND NOT pg_has_role(login, name, 'MEMBER') THEN
+                     EXECUTE format('GRANT %I TO %I', name, login);
                  END IF;
              END LOOP;
          END

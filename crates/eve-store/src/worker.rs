@@ -72,7 +72,7 @@ pub struct WorkerAttempt {
 }
 
 /// How long a silent worker counts as there, in seconds.
-const LOST_AFTER_SECONDS: f64 = 60.0;
+const LOST_AFTER_SECONDS: f64 = 30.0;
 
 /// Enters a worker.
 pub async fn worker_register(tx: &mut PlatformTx, new: &NewWorker) -> Result<WorkerId, StoreError> {

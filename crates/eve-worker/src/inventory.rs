@@ -120,10 +120,16 @@ impl Inventory {
         }
         let mut inventory = Self::default();
         for (name, kind, program, settings) in wanted {
-            let Some(program) = host.find_program(&program) else {
-                inventory.missing.push(Missing { hint: install_hint(kind, &name), name });
+            let Some(found) = host.find_program(&program) else {
+                let hint = if host.is_usual(&name) {
+                    install_hint(kind, &name)
+                } else {
+                    format!("its program {} is not there; mend `harness.{name}.program`", program.display())
+                };
+                inventory.missing.push(Missing { name, hint });
                 continue;
             };
+            let program = found;
             match version(host, &program).await {
                 Ok(version) => {
                     let signed_in = host.signed_in(kind, &name, &settings);

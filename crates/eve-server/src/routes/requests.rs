@@ -55,7 +55,7 @@ fn located(status: StatusCode, row: RequestRow) -> Located {
 
 /// Asks for something to be done.
 ///
-/// Durable once answered. With the header `Idempotency-Key`, the same call may be repeated for a day and makes one
+/// Durable once answered. With the header `Idempotency-Key`, the same call may be repeated for two days and makes one
 /// request: the repetition answers 200 with it.
 #[utoipa::path(
     post,

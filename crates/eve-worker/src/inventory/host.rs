@@ -46,6 +46,11 @@ impl HostEnvironment {
             .find(|path| is_program(path))
     }
 
+    /// Whether a harness is one that Eve looks for by itself.
+    pub(super) fn is_usual(&self, name: &str) -> bool {
+        name == "claude" || name == "codex" || self.mirror_variants().iter().any(|(variant, _)| variant == name)
+    }
+
     /// The variants that cc-mirror made in this home, by name.
     pub(super) fn mirror_variants(&self) -> Vec<(String, PathBuf)> {
         let Some(home) = self.home() else { return Vec::new() };

@@ -21,8 +21,8 @@ use crate::error::ErrorKind;
 use crate::output::Output;
 use crate::output::plural;
 
-/// Longest prompt that is read from a file or from standard input, in bytes.
-const PROMPT_LIMIT: u64 = 1024 * 1024;
+/// Longest prompt that is read from a file or from standard input, in bytes: the server takes no longer one.
+const PROMPT_LIMIT: u64 = 256 * 1024;
 
 /// What to do, by whom, and where.
 #[derive(Debug, Args)]

@@ -1,7 +1,9 @@
 //! `eve worker`: runs a worker that takes its work from a server over HTTP. It needs no database.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use eve_store::data_dir::DataDirLock;
 use eve_worker::control_plane::http::HttpControlPlane;
 use eve_worker::inventory::Inventory;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +35,11 @@ pub(crate) async fn run(app: &App, _args: WorkerArgs) -> Result<(), CliError> {
     let inventory = Inventory::discover(&wiring::host(), &wiring::harness_settings(config)).await;
     app.output.say(format!("Entering at {server}."));
     // Several workers may share a host: each process keeps its workspaces apart.
-    let own = config.data_dir.join("workers").join(std::process::id().to_string());
-    std::fs::create_dir_all(&own)?;
+    let all = config.data_dir.join("workers");
+    let own = all.join(std::process::id().to_string());
+    let lock = DataDirLock::acquire(&own, "a worker")
+        .map_err(|error| CliError::caused(ErrorKind::Failed, "cannot take a directory for workspaces", error))?;
+    clear_abandoned(&all);
     let worker = tokio::select! {
         worker = wiring::enter_worker(config, Arc::new(plane), inventory, &own) => worker?,
         () = stop.wished() => return Ok(()),
@@ -59,7 +64,20 @@ pub(crate) async fn run(app: &App, _args: WorkerArgs) -> Result<(), CliError> {
             running.await
         }
     };
+    drop(lock);
     // An empty directory tells nobody anything.
     let _ = std::fs::remove_dir_all(&own);
     ended.map_err(|error| CliError::caused(ErrorKind::Failed, "the worker failed", error))
+}
+
+/// Removes the workspaces of workers that are gone: a killed worker cannot do it itself, but its lock goes with it.
+fn clear_abandoned(all: &Path) {
+    let Ok(entries) = std::fs::read_dir(all) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if DataDirLock::acquire(&entry.path(), "clearing").is_ok()
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "the workspaces of an earlier worker stay behind");
+        }
+    }
 }

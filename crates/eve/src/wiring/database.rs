@@ -42,7 +42,7 @@ impl Database {
                     None => service.clone(),
                 };
                 output.say("using the database of DATABASE_URL");
-                eve_store::ensure_roles(&owner).await.map_err(refused)?;
+                eve_store::ensure_roles(&owner, &service).await.map_err(refused)?;
                 (None, owner, service)
             }
         };
@@ -97,7 +97,8 @@ fn parse(url: &Secret, name: &str) -> Result<PgConnectOptions, CliError> {
 
 fn refused(error: eve_store::StoreError) -> CliError {
     CliError::caused(ErrorKind::Failed, "the database could not be made ready", error).hint(
-        "the log-in must be able to create the schema `eve` and the roles eve_service and eve_platform, or they must \
-         be there and granted to it",
+        "the migrating log-in must be able to create the schema `eve` and the roles eve_service and eve_platform; or \
+         a superuser makes them: CREATE ROLE eve_service; CREATE ROLE eve_platform; GRANT eve_service, eve_platform TO \
+         the serving log-in",
     )
 }
