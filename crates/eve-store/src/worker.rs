@@ -3,6 +3,7 @@
 use eve_core::AttemptId;
 use eve_core::RequestId;
 use eve_core::WorkerId;
+use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use crate::OrgTx;
@@ -71,9 +72,6 @@ pub struct WorkerAttempt {
     pub ended_at: Option<Timestamp>,
 }
 
-/// How long a silent worker counts as there, in seconds.
-const LOST_AFTER_SECONDS: f64 = 30.0;
-
 /// Enters a worker.
 pub async fn worker_register(tx: &mut PlatformTx, new: &NewWorker) -> Result<WorkerId, StoreError> {
     let id = new_id();
@@ -103,8 +101,9 @@ pub async fn worker_seen(tx: &mut PlatformTx, worker: WorkerId, state: &str) -> 
     Ok(done.rows_affected() == 1)
 }
 
-/// Workers that run or were heard of in the last day, newest first.
-pub async fn worker_list(tx: &mut OrgTx) -> Result<Vec<WorkerRow>, StoreError> {
+/// Workers that run or were heard of in the last day, newest first. One that was silent for longer than `lost_after`
+/// counts as lost.
+pub async fn worker_list(tx: &mut OrgTx, lost_after: SignedDuration) -> Result<Vec<WorkerRow>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT w.id, w.name, w.version, w.worker_types, w.harnesses, w.slots,
                   CASE WHEN w.state <> 'stopped' AND w.last_seen_at < now() - make_interval(secs => $1)
@@ -114,7 +113,7 @@ pub async fn worker_list(tx: &mut OrgTx) -> Result<Vec<WorkerRow>, StoreError> {
            FROM eve.workers w
            WHERE w.last_seen_at > now() - interval '1 day'
            ORDER BY w.id DESC LIMIT 200"#,
-        LOST_AFTER_SECONDS
+        lost_after.as_secs_f64()
     )
     .fetch_all(tx.conn())
     .await
