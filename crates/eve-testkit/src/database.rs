@@ -2,8 +2,8 @@
 //!
 //! The first test of a build makes a template: a cluster with roles, database and migrations, stopped. Every test
 //! copies its files and starts a server on the copy, which takes a fraction of a second. Tests therefore share
-//! nothing, may stop or break their server, and can run side by side. Durability is off, so nothing here says
-//! anything about speed.
+//! nothing, may stop or break their server, and can run side by side. Durability is off, so tests say nothing about
+//! speed; benchmarks start a [durable](TestDatabase::start_durable) one.
 
 use std::fs::File;
 use std::io;
@@ -35,12 +35,18 @@ CREATE ROLE eve_platform NOLOGIN;
 GRANT eve_platform TO eve_service;
 CREATE DATABASE eve OWNER eve_owner;";
 
+/// What a server for tests is started with: quick, and gone with the power.
+const FAST: [&str; 3] = ["fsync=off", "full_page_writes=off", "shared_buffers=32MB"];
+/// What a server for benchmarks is started with: a commit is on the disk when it returns.
+const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=256MB"];
+
 /// A running cluster that goes with this value.
 #[derive(Debug)]
 pub struct TestDatabase {
     server: Child,
     dir: tempfile::TempDir,
     programs: PathBuf,
+    settings: &'static [&'static str],
 }
 
 impl TestDatabase {
@@ -48,14 +54,26 @@ impl TestDatabase {
     ///
     /// # Panics
     /// When there is no PostgreSQL on this host, or it does not start: a test without a database proves nothing.
-    #[expect(clippy::expect_used, reason = "a test that cannot have its database has failed")]
     pub fn start() -> Self {
+        Self::start_with(&FAST)
+    }
+
+    /// Starts one that keeps what it commits, as a deployment's does: for benchmarks.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_durable() -> Self {
+        Self::start_with(&DURABLE)
+    }
+
+    #[expect(clippy::expect_used, reason = "a test that cannot have its database has failed")]
+    fn start_with(settings: &'static [&'static str]) -> Self {
         let programs = programs().expect("a PostgreSQL 15 or later: apt-get install postgresql");
         let template = template(&programs).expect("the template cluster");
         let dir = directory().expect("a directory");
         copy(&template, &dir.path().join("data")).expect("a copy of the template");
-        let server = start(&programs, dir.path()).expect("a running PostgreSQL");
-        Self { server, dir, programs }
+        let server = start(&programs, dir.path(), settings).expect("a running PostgreSQL");
+        Self { server, dir, programs, settings }
     }
 
     fn options(&self, role: &str, database: &str) -> PgConnectOptions {
@@ -93,7 +111,7 @@ impl TestDatabase {
     /// When it does not come back.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
         self.kill();
-        self.server = start(&self.programs, self.dir.path())?;
+        self.server = start(&self.programs, self.dir.path(), self.settings)?;
         Ok(())
     }
 
@@ -186,17 +204,10 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     run(command)
 }
 
-fn start(programs: &Path, dir: &Path) -> io::Result<Child> {
+fn start(programs: &Path, dir: &Path, settings: &[&str]) -> io::Result<Child> {
     let mut server = command(&programs.join("postgres"))?;
     server.arg("-D").arg(dir.join("data")).arg("-k").arg(dir).arg("-p").arg(PORT.to_string());
-    for setting in [
-        "listen_addresses=",
-        "fsync=off",
-        "full_page_writes=off",
-        "max_connections=100",
-        "shared_buffers=32MB",
-        "timezone=UTC",
-    ] {
+    for setting in ["listen_addresses=", "max_connections=100", "timezone=UTC"].iter().chain(settings) {
         server.args(["-c", setting]);
     }
     let log = File::create(dir.join("log"))?;
@@ -242,7 +253,7 @@ fn template(programs: &Path) -> io::Result<PathBuf> {
     init.arg("-D").arg(dir.path().join("data"));
     init.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
     run(init)?;
-    let mut server = start(programs, dir.path())?;
+    let mut server = start(programs, dir.path(), &FAST)?;
     let filled = fill(programs, dir.path());
     // A smart stop would wait for nobody; fast writes a checkpoint, which the copies need.
     let _ = Command::new("kill").args(["-INT", &server.id().to_string()]).status();

@@ -1,0 +1,169 @@
+//! What is measured: an engine with its services, an owner who asks and a worker who claims, on a durable database.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use eve_core::DependencyPolicy;
+use eve_core::WorkerId;
+use eve_engine::Bootstrap;
+use eve_engine::BootstrapOptions;
+use eve_engine::Claim;
+use eve_engine::Engine;
+use eve_engine::EngineOptions;
+use eve_engine::NewWorker;
+use eve_engine::OpContext;
+use eve_engine::RequestDraft;
+use eve_engine::RetentionPeriods;
+use eve_engine::Services;
+use eve_engine::WorkerContext;
+use eve_engine::WorkerType;
+use eve_store::PgConnectOptions;
+use eve_store::Store;
+use eve_store::StoreOptions;
+use eve_testkit::database::TestDatabase;
+use sqlx::ConnectOptions;
+use sqlx::PgConnection;
+
+use crate::baseline::Baseline;
+use crate::cost::Cluster;
+
+/// Connections of either pool, as `eve up` opens them.
+const CONNECTIONS: u32 = 24;
+/// Attempts that the worker says it runs at once; the queue does not look at it.
+const SLOTS: i32 = 32;
+/// The worker types, one for each kind of scenario, so that none claims what another left.
+const TYPES: [&str; 3] = ["bench-enqueue", "bench-work", "bench-latency"];
+/// Limits of a request that does nothing.
+const TIMEOUT_SECONDS: i32 = 60;
+
+/// Everything that a scenario needs.
+pub(crate) struct Bed {
+    pub(crate) engine: Engine,
+    pub(crate) owner: OpContext,
+    pub(crate) worker: WorkerId,
+    /// A connection beside Eve's, for the baseline and for the database's own figures.
+    pub(crate) beside: PgConnection,
+    /// The server's processes, if they are on this machine.
+    pub(crate) cluster: Option<Cluster>,
+    services: Services,
+    store: Store,
+}
+
+impl Bed {
+    /// Prepares the empty database at `url`, or the throw-away one.
+    pub(crate) async fn make(url: Option<&str>, database: Option<&TestDatabase>) -> Result<Self> {
+        let (service, admin) = match (url, database) {
+            (Some(url), _) => {
+                let options: PgConnectOptions = url.parse().context("--database-url is not an address")?;
+                migrate(&options).await?;
+                (options.clone(), options)
+            }
+            (None, Some(database)) => (database.service(), database.admin()),
+            (None, None) => anyhow::bail!("there is no database"),
+        };
+        let mut beside = admin.connect().await.context("cannot reach the database")?;
+        Baseline::prepare(&mut beside).await?;
+        let cluster = Cluster::find(&mut beside).await?;
+        let store = Store::open(StoreOptions {
+            connect: service,
+            tenant_connections: CONNECTIONS,
+            platform_connections: CONNECTIONS,
+        });
+        let keys = Bootstrap::run(&store, BootstrapOptions::default()).await?;
+        let engine = Engine::start(store.clone(), EngineOptions::default()).await?;
+        let owner = engine.authenticate(&keys.api_key).await?;
+        for name in TYPES {
+            engine.worker_type_put(&owner, &worker_type(name)?).await?;
+        }
+        let new = NewWorker {
+            name: "queue-bench".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            worker_types: TYPES.map(str::to_owned).to_vec(),
+            harnesses: serde_json::json!([]),
+            slots: SLOTS,
+        };
+        let worker = engine.worker_register(&context(), &new).await?;
+        let services = Services::start(&engine, RetentionPeriods::default());
+        Ok(Self { engine, owner, worker, beside, cluster, services, store })
+    }
+
+    /// Takes waiting requests of one worker type, or waits for some.
+    pub(crate) async fn claim(&self, kind: &str, limit: usize, wait: Duration) -> Result<Vec<Claim>> {
+        Ok(self.engine.queue_claim(&context(), self.worker, &[kind.to_owned()], limit, wait).await?)
+    }
+
+    /// Lets every table be as autovacuum would have left it, so that no scenario pays for what another did.
+    pub(crate) async fn tidy(&mut self) -> Result<()> {
+        sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut self.beside).await?;
+        Ok(())
+    }
+
+    /// Lets go of the database in good order.
+    pub(crate) async fn close(self) {
+        self.services.stop().await;
+        drop(self.engine);
+        self.store.close().await;
+    }
+}
+
+/// Brings Eve's schema into a database of somebody's. Only an empty one: a worker would claim what waits there.
+async fn migrate(options: &PgConnectOptions) -> Result<()> {
+    let mut connection = options.connect().await.context("cannot reach the database")?;
+    let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'eve')")
+        .fetch_one(&mut connection)
+        .await?;
+    ensure!(!taken, "the database has Eve's schema already; give an empty one, made for this measurement");
+    eve_store::ensure_roles(options, options).await?;
+    eve_store::migrate(options).await?;
+    Ok(())
+}
+
+/// Who claims: a worker in the same process.
+pub(crate) fn context() -> WorkerContext {
+    WorkerContext::in_process()
+}
+
+fn worker_type(name: &str) -> Result<WorkerType> {
+    Ok(WorkerType {
+        name: name.parse()?,
+        title: name.to_owned(),
+        description: String::new(),
+        capabilities: Vec::new(),
+        instructions: "Do nothing.".to_owned(),
+        harness: None,
+        model: None,
+        image: None,
+        timeout_seconds: TIMEOUT_SECONDS,
+        idle_timeout_seconds: TIMEOUT_SECONDS,
+        max_attempts: 1,
+        config: serde_json::json!({}),
+    })
+}
+
+/// A request as small as one can be.
+pub(crate) fn draft(kind: &str) -> RequestDraft {
+    RequestDraft {
+        worker_type: Some(kind.to_owned()),
+        prompt: "Do nothing.".to_owned(),
+        title: None,
+        repository: None,
+        branch: None,
+        context: serde_json::json!({}),
+        config: serde_json::json!({}),
+        metadata: serde_json::json!({}),
+        reply_to: None,
+        project_id: None,
+        parent_id: None,
+        replay_of: None,
+        priority: None,
+        blocked_by: Vec::new(),
+        on_dependency_failure: DependencyPolicy::Fail,
+        run_at: None,
+        harness: None,
+        model: None,
+        timeout_seconds: None,
+        max_attempts: None,
+    }
+}
