@@ -16,7 +16,7 @@ use crate::world::World;
 
 /// Requests of each of the two workers.
 const EACH: u32 = 10;
-/// The shortest lease that can be set.
+/// Short, so that takeovers come soon; long enough for a busy machine to send its heartbeats.
 const LEASE_SECONDS: u32 = 5;
 /// Longest time that the processes of a killed worker may live on. Far shorter than its lease.
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
