@@ -3,12 +3,16 @@
 //! The worker starts its own program again as `eve keeper attempt … -- PROGRAM ARGS`. The keeper moves what it is
 //! about to start into a PID namespace of its own, where a second copy of the program, the *init*, is process 1:
 //! when it ends, the kernel kills every process in there, whatever sessions or daemons the agent made. Where no
-//! namespace can be had, keeper and init are subreapers instead and hunt the orphans down one by one.
+//! namespace can be had, the agent is started in a cgroup of its own, which keeper and init have killed; both are
+//! subreapers then, so that the dead and whoever has left the cgroup come to them. Where there is no place for a
+//! cgroup either, they hunt the orphans down one by one.
 //!
 //! Orders come over the keeper's standard input, one line each, see [`Order`]. The end of that input means that the
 //! worker is gone, and so does silence beyond the lease: a worker that is frozen cannot keep its agent running.
 //! No signal handler, no parent-death signal and no unsafe code is needed for that, only pipes.
 
+mod cgroup;
+mod containment;
 mod descendants;
 mod init;
 
@@ -24,16 +28,18 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
-use nix::mount::MsFlags;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
-use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SfdFlags;
 use nix::sys::signalfd::SignalFd;
+
+pub use self::cgroup::clear_leftovers;
+pub use self::containment::Containment;
+use self::containment::Hold;
 
 /// The exit code of a keeper that could not start the agent's program.
 pub const EXIT_NOT_STARTED: i32 = 127;
@@ -74,25 +80,6 @@ impl Order {
     }
 }
 
-/// How well a host can contain an agent's processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Containment {
-    /// A PID namespace: the kernel kills all.
-    PidNamespace,
-    /// Orphans come to the keeper, which kills them.
-    Subreaper,
-}
-
-impl Containment {
-    /// The name for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PidNamespace => "pid namespace",
-            Self::Subreaper => "subreaper",
-        }
-    }
-}
-
 /// What to keep.
 #[derive(Debug, PartialEq, Eq)]
 struct Job {
@@ -100,17 +87,29 @@ struct Job {
     stdin: Option<PathBuf>,
     /// Silence of the worker after which everything is killed.
     lease: Duration,
+    /// The best containment that may be used. Only tests ask for less than the best that there is.
+    best: Containment,
+    /// Where init puts the agent.
+    cgroup: Option<PathBuf>,
     /// The agent's program and arguments.
     command: Vec<OsString>,
 }
 
 fn parse(args: Vec<OsString>) -> Option<Job> {
-    let mut job = Job { stdin: None, lease: Duration::from_secs(30), command: Vec::new() };
+    let mut job = Job {
+        stdin: None,
+        lease: Duration::from_secs(30),
+        best: Containment::PidNamespace,
+        cgroup: None,
+        command: Vec::new(),
+    };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--stdin") => job.stdin = Some(PathBuf::from(args.next()?)),
             Some("--lease-ms") => job.lease = Duration::from_millis(args.next()?.to_str()?.parse().ok()?),
+            Some("--containment") => job.best = Containment::named(args.next()?.to_str()?)?,
+            Some("--cgroup") => job.cgroup = Some(PathBuf::from(args.next()?)),
             Some("--") => {
                 job.command = args.by_ref().collect();
             }
@@ -120,17 +119,21 @@ fn parse(args: Vec<OsString>) -> Option<Job> {
     if job.command.is_empty() { None } else { Some(job) }
 }
 
-/// Runs as a keeper: `attempt`, `init` or `probe` and their arguments. Returns the exit code.
+/// Runs as a keeper: `attempt`, `init`, `probe` or `unshare` and their arguments. Returns the exit code.
 ///
 /// Call it first thing in `main`, before any thread is started: a user namespace needs a single-threaded process.
 pub fn main(args: Vec<OsString>) -> i32 {
     let mut args = args.into_iter();
     let role = args.next();
-    let rest: Vec<OsString> = args.collect();
+    let mut rest: Vec<OsString> = args.collect();
     match role.as_ref().and_then(|role| role.to_str()) {
         Some("attempt") => parse(rest).map_or_else(usage, |job| keep(&job)),
         Some("init") => parse(rest).map_or_else(usage, |job| init::run(&job)),
-        Some("probe") => probe(),
+        Some("probe") => {
+            rest.extend(["--", "/bin/sh", "-c", ":"].map(OsString::from));
+            parse(rest).map_or_else(usage, |job| probe(&job))
+        }
+        Some("unshare") => containment::trial(),
         _ => usage(),
     }
 }
@@ -146,40 +149,17 @@ fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "eve keeper: {message}");
 }
 
-/// What this host can do, found out by trying.
-fn contain() -> Containment {
-    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-    let private = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    let entered = if uid.is_root() {
-        nix::sched::unshare(private).is_ok()
-    } else {
-        nix::sched::unshare(private | CloneFlags::CLONE_NEWUSER).is_ok() && {
-            // The same ids inside as outside, or files would change owner.
-            std::fs::write("/proc/self/setgroups", "deny").is_ok()
-                && std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).is_ok()
-                && std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).is_ok()
-        }
-    };
-    if entered {
-        // What is mounted from here on stays in here. Without it, /proc inside would show the host's processes.
-        let none: Option<&str> = None;
-        let _ = nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none);
-        Containment::PidNamespace
-    } else {
-        // Orphans of the agent become children of this process.
-        let _ = nix::sys::prctl::set_child_subreaper(true);
-        Containment::Subreaper
-    }
-}
-
-fn spawn_init(job: &Job, containment: Containment) -> std::io::Result<Child> {
+fn spawn_init(job: &Job, hold: &Hold) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("keeper").arg("init");
     if let Some(path) = &job.stdin {
         command.arg("--stdin").arg(path);
     }
+    if let Some(dir) = hold.cgroup() {
+        command.arg("--cgroup").arg(dir);
+    }
     command.arg("--").args(&job.command).stdin(Stdio::piped());
-    if containment == Containment::PidNamespace {
+    if hold.containment() == Containment::PidNamespace {
         command.env(init::NAMESPACE_MARK, "1");
     } else {
         command.env_remove(init::NAMESPACE_MARK);
@@ -194,34 +174,32 @@ enum Said {
 }
 
 fn keep(job: &Job) -> i32 {
-    match keep_until_the_end(job) {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            EXIT_NOT_STARTED
-        }
-    }
+    let deadline = Instant::now() + job.lease;
+    let hold = Hold::take(job.best);
+    let code = keep_until_the_end(job, &hold, deadline).unwrap_or_else(|error| {
+        complain(&format!("cannot start: {error}"));
+        EXIT_NOT_STARTED
+    });
+    hold.end(REAP_LIMIT);
+    code
 }
 
 /// One thread and no more: a process that has entered a PID namespace for its children cannot start threads.
-fn keep_until_the_end(job: &Job) -> std::io::Result<i32> {
+fn keep_until_the_end(job: &Job, hold: &Hold, mut deadline: Instant) -> std::io::Result<i32> {
     // The end of a child becomes readable, so that one poll waits for everything. Init clears the mask again.
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGCHLD);
     ends.thread_block()?;
     let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let containment = contain();
-    let mut child = spawn_init(job, containment)?;
+    let mut child = spawn_init(job, hold)?;
     let mut orders = child.stdin.take();
     let input = std::io::stdin();
 
-    let mut deadline = Instant::now() + job.lease;
     let mut killed_at = None;
     let mut partial = Vec::new();
     let mut listening = true;
     loop {
         if let Some(status) = child.try_wait()? {
-            finish(containment);
             return Ok(if killed_at.is_some() { 128 + Signal::SIGKILL as i32 } else { exit_code(status) });
         }
         let now = Instant::now();
@@ -278,15 +256,6 @@ fn kill(child: &Child, orders: &mut Option<ChildStdin>) -> Instant {
     Instant::now()
 }
 
-/// After init has ended, nothing of the agent may be left.
-fn finish(containment: Containment) {
-    match containment {
-        // The kernel has killed all of it before it reported the end of process 1.
-        Containment::PidNamespace => {}
-        Containment::Subreaper => descendants::kill_all_of_this_process(REAP_LIMIT),
-    }
-}
-
 /// Reads what is there and takes the whole lines out of it; the rest waits for its end.
 fn read_orders(partial: &mut Vec<u8>) -> Said {
     let mut buffer = [0; 256];
@@ -312,19 +281,22 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(EXIT_NOT_STARTED)
 }
 
-fn probe() -> i32 {
-    let containment = contain();
+fn probe(job: &Job) -> i32 {
+    let hold = Hold::take(job.best);
     // Entering is not enough: something must be able to run in there.
-    let job = Job { stdin: None, lease: Duration::from_secs(5), command: vec!["/bin/true".into()] };
-    let works = spawn_init(&job, containment).and_then(|mut child| {
+    let status = spawn_init(job, &hold).and_then(|mut child| {
         // Its orders stay open until it has ended, or it would take their end for the worker's.
         let orders = child.stdin.take();
         let status = child.wait();
         drop(orders);
         status
     });
-    let works = works.is_ok_and(|status| status.success());
-    let name = if works { containment.name() } else { Containment::Subreaper.name() };
+    hold.end(REAP_LIMIT);
+    let name = hold.containment().name();
+    if !status.is_ok_and(|status| status.success()) {
+        complain(&format!("nothing can be started in a {name}"));
+        return EXIT_NOT_STARTED;
+    }
     i32::from(writeln!(std::io::stdout(), "{name}").is_err())
 }
 

@@ -34,6 +34,7 @@ use crate::control_plane::ControlPlane;
 use crate::control_plane::PlaneError;
 use crate::inventory::HostEnvironment;
 use crate::inventory::Inventory;
+use crate::keeper;
 use crate::supervisor::Directive;
 use crate::supervisor::Reins;
 use crate::workspace::WorkspaceError;
@@ -368,6 +369,11 @@ impl Worker {
 
     async fn tidy(self: Arc<Self>, gone: CancellationToken) {
         loop {
+            match tokio::task::spawn_blocking(keeper::clear_leftovers).await {
+                Ok(0) => {}
+                Ok(cgroups) => tracing::warn!(cgroups, "ended what killed keepers had left"),
+                Err(error) => tracing::error!(%error, "what killed keepers left was not looked for"),
+            }
             let live: HashSet<AttemptId> = lock(&self.live).keys().copied().collect();
             match self.tools.workspaces.collect_leftovers(&live, LEFTOVERS.1).await {
                 Ok(done) if done.attempts > 0 => tracing::info!(attempts = done.attempts, "removed old workspaces"),

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::harness::Exit;
+use crate::keeper;
 use crate::keeper::Order;
 use crate::output::LineSplitter;
 
@@ -181,6 +182,10 @@ pub(crate) async fn supervise(
         Phase::Running => EndCause::Itself,
         Phase::Terminating { cause, .. } | Phase::Killing { cause, .. } => cause,
     };
+    if status.code().is_none() {
+        // The keeper was killed, and perhaps its init, which would have seen to it.
+        tokio::task::spawn_blocking(keeper::clear_leftovers).await?;
+    }
     // Every process that held the pipes is gone, so their ends come at once; the limit is for the impossible.
     let drain = async {
         while let Some(line) = lines.recv().await {

@@ -1,4 +1,4 @@
-//! Killing processes one by one, for hosts without namespaces.
+//! Killing processes one by one, for hosts without PID namespaces.
 
 use std::time::Duration;
 use std::time::Instant;

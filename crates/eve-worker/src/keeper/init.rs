@@ -14,8 +14,9 @@ use nix::unistd::Pid;
 
 use super::EXIT_NOT_STARTED;
 use super::Job;
+use super::cgroup::Cgroup;
 use super::complain;
-use super::descendants;
+use super::containment::end_all;
 
 /// Set by the keeper when this process is to be process 1 of a namespace; never passed on to the agent.
 pub(super) const NAMESPACE_MARK: &str = "EVE_KEEPER_NAMESPACE";
@@ -50,6 +51,11 @@ pub(super) fn run(job: &Job) -> i32 {
             }
         },
     };
+    let cgroup = job.cgroup.clone().map(Cgroup::at);
+    if let Some(Err(error)) = cgroup.as_ref().map(Cgroup::enter) {
+        complain(&format!("cannot enter the cgroup: {error}"));
+        return EXIT_NOT_STARTED;
+    }
     let spawned = Command::new(program).args(args).env_remove(NAMESPACE_MARK).stdin(input).process_group(0).spawn();
     let agent = match spawned {
         Ok(child) => child,
@@ -58,11 +64,17 @@ pub(super) fn run(job: &Job) -> i32 {
             return EXIT_NOT_STARTED;
         }
     };
+    // Killing the cgroup must not kill who collects the dead.
+    if let Some(Err(error)) = cgroup.as_ref().map(Cgroup::leave) {
+        complain(&format!("cannot leave the cgroup: {error}"));
+        return EXIT_NOT_STARTED;
+    }
     let Ok(agent) = i32::try_from(agent.id()).map(Pid::from_raw) else { return EXIT_NOT_STARTED };
-    std::thread::spawn(move || obey(agent, alone));
+    let obeying = cgroup.clone();
+    std::thread::spawn(move || obey(agent, alone, obeying.as_ref()));
     let code = reap_until(agent);
     if !alone {
-        descendants::kill_all_of_this_process(REAP_LIMIT);
+        end_all(cgroup.as_ref(), REAP_LIMIT);
     }
     code
 }
@@ -81,7 +93,7 @@ fn reap_until(agent: Pid) -> i32 {
 }
 
 /// Passes orders on. The end of the orders is the end of everything.
-fn obey(agent: Pid, alone: bool) {
+fn obey(agent: Pid, alone: bool, cgroup: Option<&Cgroup>) {
     let mut byte = [0];
     loop {
         match std::io::stdin().read(&mut byte) {
@@ -94,7 +106,7 @@ fn obey(agent: Pid, alone: bool) {
         }
     }
     if !alone {
-        descendants::kill_all_of_this_process(REAP_LIMIT);
+        end_all(cgroup, REAP_LIMIT);
     }
     std::process::exit(128 + 9);
 }

@@ -8,9 +8,14 @@ fn arguments() {
         Some(Job {
             stdin: Some("/in".into()),
             lease: Duration::from_millis(1500),
+            best: Containment::PidNamespace,
+            cgroup: None,
             command: vec!["prog".into(), "--".into(), "-x".into()],
         })
     );
+    let parsed = parse(["--containment", "cgroup", "--cgroup", "/cg", "--", "prog"].map(OsString::from).to_vec());
+    assert_eq!(parsed.map(|job| (job.best, job.cgroup)), Some((Containment::Cgroup, Some("/cg".into()))));
+    assert_eq!(parse(["--containment", "jail", "--", "prog"].map(OsString::from).to_vec()), None);
     assert_eq!(parse(vec!["--".into()]), None);
     assert_eq!(parse(vec!["--unheard-of".into()]), None);
 }
@@ -24,4 +29,12 @@ fn orders_survive_the_pipe() {
     for nonsense in ["", "extend", "extend soon", "kill me", "KILL"] {
         assert_eq!(Order::parse(nonsense), None, "{nonsense}");
     }
+}
+
+#[test]
+fn containments_have_names_and_an_order() {
+    let all = [Containment::PidNamespace, Containment::Cgroup, Containment::Subreaper];
+    assert!(all.is_sorted());
+    assert_eq!(all.map(|kind| Containment::named(kind.name())), all.map(Some));
+    assert_eq!(Containment::named("jail"), None);
 }
