@@ -14,6 +14,7 @@ mod api;
 mod containment;
 mod drain;
 mod failover;
+mod keepers;
 mod main_job;
 mod processes;
 mod provider;

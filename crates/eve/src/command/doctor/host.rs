@@ -7,6 +7,7 @@ use std::time::Duration;
 use eve_store::cluster::ClusterOptions;
 use eve_worker::inventory::Inventory;
 use eve_worker::inventory::SignedIn;
+use eve_worker::keeper::Containment;
 use nix::sys::statvfs::statvfs;
 use tokio::process::Command;
 
@@ -101,15 +102,31 @@ async fn containment() -> Check {
         Err(error) => Err(error.to_string()),
     };
     match found {
-        Ok(kind) if kind == "pid namespace" => {
+        Err(error) => Check::fail(NAME, error, "agents cannot be started; reinstall Eve"),
+        Ok(kind) => match Containment::named(&kind) {
+            Some(kind) => contained(kind),
+            None => Check::fail(NAME, format!("the keeper answers {kind:?}"), "reinstall Eve"),
+        },
+    }
+}
+
+fn contained(kind: Containment) -> Check {
+    const NAME: &str = "containment";
+    const NAMESPACES: &str = "run Eve as root, or allow user namespaces: sysctl kernel.unprivileged_userns_clone=1";
+    match kind {
+        Containment::PidNamespace => {
             Check::ok(NAME, "PID namespaces: the kernel ends every process of an attempt with it")
         }
-        Ok(kind) => Check::warn(
+        Containment::Cgroup => Check::warn(
             NAME,
-            format!("{kind}: orphans are hunted down one by one"),
-            "run Eve as root, or allow user namespaces: sysctl kernel.unprivileged_userns_clone=1",
+            "cgroup: every process of an attempt is killed with it, but agents see Eve's own processes",
+            NAMESPACES,
         ),
-        Err(error) => Check::fail(NAME, error, "agents cannot be started; reinstall Eve"),
+        Containment::Subreaper => Check::warn(
+            NAME,
+            "subreaper: orphans are hunted down one by one, and what forks fast enough escapes",
+            format!("{NAMESPACES}; or give Eve a cgroup that it may divide: Delegate=yes in its systemd unit"),
+        ),
     }
 }
 

@@ -8,6 +8,16 @@ fn versions_of_git() {
 }
 
 #[test]
+fn less_than_a_pid_namespace_is_a_warning_that_says_what_to_do() {
+    assert_eq!(contained(Containment::PidNamespace).fix, None);
+    for kind in [Containment::Cgroup, Containment::Subreaper] {
+        let check = contained(kind);
+        assert!(check.detail.starts_with(kind.name()), "{check:?}");
+        assert!(check.fix.is_some_and(|fix| fix.contains("user namespaces")), "{kind:?}");
+    }
+}
+
+#[test]
 fn no_agent_is_a_warning_that_says_what_to_do() {
     let checks = agents(&Inventory::default());
     let last = checks.last().expect("the default agent");
