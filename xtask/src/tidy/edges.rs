@@ -25,6 +25,7 @@ const EDGES: &[(&str, May)] = &[
     ("eve-server", May::Use(&["eve-core", "eve-api-types", "eve-engine"])),
     ("eve", May::UseProduct),
     ("eve-testkit", May::Use(&["eve-core", "eve-api-types", "eve-store", "eve-engine", "eve-worker", "eve-server"])),
+    ("eve-model", May::Use(&["eve-core"])),
     ("xtask", May::Use(&["eve-testkit"])),
 ];
 
@@ -33,7 +34,7 @@ const INTEGRATIONS: &str = "integrations/";
 const INTEGRATION: May = May::Use(&["eve-core", "eve-engine", "eve-worker", "eve-api-types"]);
 
 /// Only for development, so no part of the product.
-const DEVELOPMENT: &[&str] = &["eve-testkit", "xtask"];
+const DEVELOPMENT: &[&str] = &["eve-model", "eve-testkit", "xtask"];
 
 /// Any crate's tests may use this one.
 const FOR_TESTS: &str = "eve-testkit";
@@ -100,7 +101,7 @@ fn explain(may: May) -> String {
     match may {
         May::Use([]) => "it may use no crate of the workspace".to_owned(),
         May::Use(names) => format!("it may use {}", names.join(", ")),
-        May::UseProduct => format!("{} are for development", DEVELOPMENT.join(" and ")),
+        May::UseProduct => format!("{} are for development", DEVELOPMENT.join(", ")),
     }
 }
 
