@@ -42,6 +42,9 @@ pub struct RegisterRequest {
     pub harnesses: Vec<HarnessInfo>,
     /// Attempts it runs at once.
     pub slots: u32,
+    /// The account that its agents are signed in with, where a concurrency limit shall count by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// A worker has entered.
@@ -50,7 +53,7 @@ pub struct RegisterAnswer {
     /// Its id from now on.
     #[schema(value_type = String)]
     pub worker_id: WorkerId,
-    /// How long a lease lasts after a claim or a heartbeat, in milliseconds.
+    /// How long the worker's lease, which all its attempts run under, lasts after a heartbeat, in milliseconds.
     pub lease_ms: u64,
     /// How often to send a heartbeat, in milliseconds.
     pub heartbeat_ms: u64,
@@ -136,6 +139,9 @@ pub struct Assignment {
 /// Names an attempt and proves the right to write for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FencedAttempt {
+    /// The request.
+    #[schema(value_type = String)]
+    pub request_id: RequestId,
     /// The attempt.
     #[schema(value_type = String)]
     pub attempt_id: AttemptId,
@@ -220,9 +226,9 @@ pub struct AppendEntries {
     pub entries: Vec<LogLine>,
 }
 
-/// The attempt is over.
+/// An attempt is over.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct SettleRequest {
+pub struct Settlement {
     /// The attempt.
     #[serde(flatten)]
     pub attempt: FencedAttempt,
@@ -231,19 +237,48 @@ pub struct SettleRequest {
     pub report: AttemptReport,
 }
 
-/// What the report led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SettleAnswer {
-    /// How the request stands now.
-    pub status: crate::RequestStatus,
+/// Attempts are over: 500 at most.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct SettleRequest {
+    /// Each with its report.
+    pub settlements: Vec<Settlement>,
 }
 
-/// A worker gives a request back unfinished.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+/// A worker gives requests back unfinished: 500 at most.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseRequest {
-    /// The attempt.
-    #[serde(flatten)]
-    pub attempt: FencedAttempt,
+    /// The attempts.
+    pub attempts: Vec<FencedAttempt>,
+}
+
+/// What ending one attempt led to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum EndOutcome {
+    /// It is written, now or by an earlier call whose answer was lost.
+    Ended {
+        /// How the request stands now.
+        status: crate::RequestStatus,
+    },
+    /// The lease was given away: nothing is written.
+    Stale,
+    /// Nothing is written, but it may be if it is sent again.
+    Unavailable {
+        /// What a person should read.
+        detail: String,
+    },
+    /// Nothing is written, and never will be.
+    Refused {
+        /// What a person should read.
+        detail: String,
+    },
+}
+
+/// The answer to ending attempts: one outcome for each, in order.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct EndAnswer {
+    /// One for each attempt sent.
+    pub outcomes: Vec<EndOutcome>,
 }
 
 /// A worker as people see it.

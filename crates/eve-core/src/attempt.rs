@@ -140,6 +140,8 @@ pub enum Outcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
     },
+    /// It ends here and goes on when the requests that it created are finished.
+    AwaitsChildren,
     /// It was stopped because its request was cancelled.
     Cancelled,
 }

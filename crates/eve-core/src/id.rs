@@ -72,6 +72,12 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
     Err(IdError::Form { expected: prefix, text: text.chars().take(64).collect() })
 }
 
+/// The number of a lane: where requests of one organization, worker type, project and service queue up.
+///
+/// It is the database's own and is shown to nobody, hence no typed id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub i32);
+
 macro_rules! typed_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*

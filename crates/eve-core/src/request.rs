@@ -21,6 +21,7 @@ use crate::RetryPolicy;
 
 pub use state::DependencyPolicy;
 pub use state::HoldReason;
+pub use state::Place;
 pub use state::RequestState;
 pub use state::StateName;
 pub use state::WaitReason;
@@ -85,13 +86,6 @@ pub enum RequestEvent {
 /// A row to write in the transaction that writes the state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Put it among the claimable.
-    Enqueue {
-        /// When it may be claimed.
-        run_at: Timestamp,
-    },
-    /// Take it from among the claimable.
-    Dequeue,
     /// Tell the worker that holds the lease to stop the agent.
     StopAttempt(AttemptId),
     /// End the lease and close the attempt's row in this state.
@@ -210,7 +204,8 @@ impl RequestLife {
             RequestEvent::Claimed { attempt, fence } => match self.state {
                 RequestState::Pending { run_at } if run_at <= now => {
                     let life = Self { state: RequestState::Claimed { attempt: *attempt }, fence: *fence, ..*self };
-                    Ok(Transition { life, effects: vec![Effect::Dequeue, Effect::Emit("request:claimed")] })
+                    // No event of its own: the start and the end of the attempt follow, and this is the hottest path.
+                    Ok(Transition { life, effects: Vec::new() })
                 }
                 _ => Err(self.refuse("claimed")),
             },
@@ -263,12 +258,12 @@ impl RequestLife {
             Outcome::Succeeded { .. } => {
                 Ok(this.finished(RequestState::Completed, ResultStatus::Success, "request:completed", end))
             }
-            Outcome::NeedsInput { .. } => {
-                let life = Self { state: RequestState::Waiting(WaitReason::Answer), stop: None, ..this };
-                let mut effects = end;
-                effects.push(Effect::Emit("request:waiting"));
-                Ok(Transition { life, effects })
-            }
+            Outcome::NeedsInput { .. } => Ok(this.waiting(WaitReason::Answer, end)),
+            Outcome::AwaitsChildren => match self.stop {
+                Some(StopKind::Cancel) => Ok(this.cancelled(end)),
+                Some(StopKind::Pause) => Ok(this.paused(end)),
+                None => Ok(this.waiting(WaitReason::Children, end)),
+            },
             Outcome::Cancelled => match self.stop {
                 Some(StopKind::Pause) => Ok(this.paused(end)),
                 Some(StopKind::Cancel) | None => Ok(this.cancelled(end)),
@@ -288,7 +283,10 @@ impl RequestLife {
                 }
                 (Disposition::RetryFree | Disposition::Park, Some(StopKind::Pause)) => Ok(this.paused(end)),
                 (Disposition::RetryFree, None) => Ok(this.retry(RetryPolicy::backoff(1, now, jitter), end)),
-                (Disposition::Park, None) => Ok(this.retry(RetryPolicy::park(*retry_at, now, jitter), end)),
+                (Disposition::Park, None) => {
+                    let until = RetryPolicy::park(*retry_at, now, jitter);
+                    Ok(this.waiting(WaitReason::Quota { until }, end))
+                }
             },
         }
     }
@@ -323,24 +321,26 @@ impl RequestLife {
             let life = Self { stop: Some(stop), ..*self };
             return Transition { life, effects: vec![Effect::StopAttempt(attempt)] };
         }
-        let effects = match self.state {
-            RequestState::Pending { .. } => vec![Effect::Dequeue],
-            _ => Vec::new(),
-        };
         match kind {
-            StopKind::Cancel => self.cancelled(effects),
-            StopKind::Pause => self.paused(effects),
+            StopKind::Cancel => self.cancelled(Vec::new()),
+            StopKind::Pause => self.paused(Vec::new()),
         }
     }
 
     fn pending(&self, run_at: Timestamp) -> Transition {
         let life = Self { state: RequestState::Pending { run_at }, stop: None, ..*self };
-        Transition { life, effects: vec![Effect::Enqueue { run_at }, Effect::Emit("request:ready")] }
+        Transition { life, effects: vec![Effect::Emit("request:ready")] }
     }
 
     fn retry(&self, run_at: Timestamp, mut effects: Vec<Effect>) -> Transition {
         let life = Self { state: RequestState::Pending { run_at }, stop: None, ..*self };
-        effects.extend([Effect::Enqueue { run_at }, Effect::Emit("request:retrying")]);
+        effects.push(Effect::Emit("request:retrying"));
+        Transition { life, effects }
+    }
+
+    fn waiting(&self, reason: WaitReason, mut effects: Vec<Effect>) -> Transition {
+        let life = Self { state: RequestState::Waiting(reason), stop: None, ..*self };
+        effects.push(Effect::Emit("request:waiting"));
         Transition { life, effects }
     }
 

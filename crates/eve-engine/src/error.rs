@@ -51,6 +51,15 @@ impl Error {
         Self::new(ErrorKind::Invalid, message)
     }
 
+    pub(crate) fn unavailable() -> Self {
+        Self::new(ErrorKind::Unavailable, "The database does not answer or is overloaded. Try again in a moment.")
+    }
+
+    /// The same error for another caller; the cause stays with the first.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.kind, self.message.clone())
+    }
+
     pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(ErrorKind::NotFound, format!("There is no {what} here, or it is not yours to see."))
     }
@@ -62,23 +71,19 @@ impl Error {
 }
 
 /// References that only the database checks: the constraint, and what a caller is told who names what is not there.
-const MISSING: [(&str, ErrorKind, &str); 3] = [
-    ("requests_org_id_project_id_fkey", ErrorKind::Invalid, "project_id names what is not there."),
-    ("attempts_worker_id_fkey", ErrorKind::NotFound, "This worker is not known here. Register again."),
-    ("leases_worker_id_fkey", ErrorKind::NotFound, "This worker is not known here. Register again."),
-];
+const MISSING: [(&str, ErrorKind, &str); 1] =
+    [("lanes_org_id_project_id_fkey", ErrorKind::Invalid, "project_id names what is not there.")];
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         if let Some((_, kind, message)) = MISSING.into_iter().find(|(name, ..)| error.constraint() == Some(*name)) {
             return Self { kind, message: message.to_owned(), cause: Some(Box::new(error)) };
         }
-        let (kind, message) = if error.is_unavailable() {
-            (ErrorKind::Unavailable, "The database does not answer or is overloaded. Try again in a moment.")
-        } else {
-            (ErrorKind::Internal, "Something broke on the server's side. Its log has the details.")
-        };
-        Self { kind, message: message.to_owned(), cause: Some(Box::new(error)) }
+        if error.is_unavailable() {
+            return Self { cause: Some(Box::new(error)), ..Self::unavailable() };
+        }
+        let message = "Something broke on the server's side. Its log has the details.";
+        Self { kind: ErrorKind::Internal, message: message.to_owned(), cause: Some(Box::new(error)) }
     }
 }
 

@@ -9,9 +9,11 @@
 
 mod auth;
 mod bootstrap;
+mod catalog;
 mod clock;
 mod context;
 mod cursor;
+mod dispatch;
 mod error;
 mod event;
 mod hub;
@@ -34,7 +36,6 @@ pub use eve_store::event::EventPosition;
 pub use eve_store::event::EventRow;
 pub use eve_store::health::DatabaseHealth;
 pub use eve_store::organization::Organization;
-pub use eve_store::queue::Claim;
 pub use eve_store::queue::QueueDepth;
 pub use eve_store::request::RequestFilter;
 pub use eve_store::request::RequestRow;
@@ -53,6 +54,7 @@ pub use context::OpContext;
 pub use context::Role;
 pub use context::WorkerContext;
 pub use cursor::CursorKind;
+pub use dispatch::Claim;
 pub use error::Error;
 pub use error::ErrorKind;
 pub use event::EventPage;
@@ -68,6 +70,7 @@ pub use service::ServiceReport;
 pub use service::Services;
 pub use status::QueueView;
 pub use status::StatusView;
+pub use worker::FencedAttempt;
 pub use worker::LeaseTerms;
 pub use worker::WorkerSignal;
 
@@ -81,7 +84,10 @@ pub struct Engine {
 
 struct Inner {
     store: Store,
-    hub: hub::Hub,
+    hub: Arc<hub::Hub>,
+    catalog: Arc<catalog::Catalog>,
+    dispatcher: Arc<dispatch::Dispatcher>,
+    orphans: worker::Orphans,
     keys: auth::Keys,
     lease: LeaseTerms,
     metrics: Metrics,
@@ -96,11 +102,20 @@ pub struct EngineOptions {
     pub lease: LeaseTerms,
     /// How long a token counts.
     pub token_ttl: jiff::SignedDuration,
+    /// How waiting makes requests more urgent.
+    pub ageing: eve_core::Ageing,
+    /// How long things are kept, which says how partitions are cut.
+    pub retention: RetentionPeriods,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { lease: LeaseTerms::default(), token_ttl: jiff::SignedDuration::from_hours(1) }
+        Self {
+            lease: LeaseTerms::default(),
+            token_ttl: jiff::SignedDuration::from_hours(1),
+            ageing: eve_core::Ageing::default(),
+            retention: RetentionPeriods::default(),
+        }
     }
 }
 
@@ -111,14 +126,22 @@ impl Engine {
     /// When the database does not answer.
     pub async fn start(store: Store, options: EngineOptions) -> Result<Self, Error> {
         let secret = bootstrap::instance_secret(&store).await?;
-        let hub = hub::Hub::start(&store).await?;
+        service::partitions_ensure(&store, options.retention).await?;
+        let hub = Arc::new(hub::Hub::start(&store).await?);
+        let catalog = Arc::new(catalog::Catalog::default());
+        let metrics = Metrics::default();
+        let dispatcher =
+            dispatch::Dispatcher::start(store.clone(), hub.clone(), catalog.clone(), metrics.clone(), options.ageing);
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
                 hub,
+                catalog,
+                dispatcher,
+                orphans: worker::Orphans::default(),
                 keys: auth::Keys::new(&secret, options.token_ttl),
                 lease: options.lease,
-                metrics: Metrics::default(),
+                metrics,
                 auth_cache: auth::Cache::default(),
                 started: clock::instant(),
             }),
@@ -138,6 +161,11 @@ impl Engine {
     /// Waits for news about some topics. Register before you read, so that nothing is missed.
     pub fn waiter(&self, topics: Vec<Topic>) -> Waiter {
         self.inner.hub.waiter(topics)
+    }
+
+    /// Stops what the engine does by itself. Calls that are under way end as they would.
+    pub fn stop(&self) {
+        self.inner.dispatcher.stop();
     }
 
     pub(crate) fn store(&self) -> &Store {

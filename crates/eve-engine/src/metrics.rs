@@ -1,5 +1,9 @@
 //! Counters of this process under the names that dashboards expect.
 
+use eve_core::AttemptReport;
+use eve_core::OrgId;
+use eve_core::StateName;
+use eve_store::request::NewRequest;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -77,6 +81,37 @@ impl Default for Metrics {
 impl Metrics {
     pub(crate) fn stale_write(&self, operation: &'static str) {
         self.stale_writes.get_or_create(&OperationLabels { operation }).inc();
+    }
+
+    pub(crate) fn count_finished(&self, worker_type: &str, state: StateName) {
+        let labels = StatusLabels { worker_type: worker_type.to_owned(), status: state.name().to_owned() };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn count_created(&self, new: &[NewRequest]) {
+        for request in new {
+            let labels = StatusLabels { worker_type: request.lane.worker_type.clone(), status: "created".to_owned() };
+            self.requests.get_or_create(&labels).inc();
+        }
+    }
+
+    /// How many requests a claim got.
+    pub(crate) fn count_claims(&self, count: usize) {
+        let outcome = if count == 0 { "empty" } else { "claimed" };
+        self.claims.get_or_create(&OutcomeLabels { outcome }).inc_by(u64::try_from(count.max(1)).unwrap_or(1));
+    }
+
+    pub(crate) fn count_usage(&self, worker_type: &str, org: OrgId, report: &AttemptReport) {
+        let worker_type = worker_type.to_owned();
+        #[expect(clippy::cast_precision_loss, reason = "a histogram needs no exact milliseconds")]
+        let seconds = report.duration_ms as f64 / 1000.0;
+        self.duration.get_or_create(&TypeLabels { worker_type: worker_type.clone() }).observe(seconds);
+        for (direction, count) in [("input", report.usage.input_tokens), ("output", report.usage.output_tokens)] {
+            self.tokens.get_or_create(&TokenLabels { worker_type: worker_type.clone(), direction }).inc_by(count);
+        }
+        if let Some(cost) = report.usage.cost_usd.and_then(|cost| f64::try_from(cost).ok()) {
+            self.cost_usd.get_or_create(&CostLabels { org: org.to_string(), worker_type }).inc_by(cost);
+        }
     }
 
     /// All of them in the OpenMetrics text format.

@@ -4,6 +4,10 @@ mod draft;
 pub mod limits;
 
 use aws_lc_rs::digest;
+use eve_core::Blockers;
+use eve_core::DependencyPolicy;
+use eve_core::OrgId;
+use eve_core::Refused;
 use eve_core::RequestEvent;
 use eve_core::RequestId;
 use eve_core::StateName;
@@ -13,8 +17,8 @@ use eve_store::attempt_log;
 use eve_store::attempt_log::LogPosition;
 use eve_store::attempt_log::RequestLogEntry;
 use eve_store::dependency;
-use eve_store::event;
-use eve_store::queue;
+use eve_store::lease;
+use eve_store::parked;
 use eve_store::request;
 use eve_store::request::IdempotencyOutcome;
 use eve_store::request::NewRequest;
@@ -22,6 +26,8 @@ use eve_store::request::RequestFilter;
 use eve_store::request::RequestRow;
 use eve_store::result;
 use eve_store::result::ResultRow;
+use eve_store::standing::Locked;
+use eve_store::standing::standing_lock;
 
 pub use draft::RequestDraft;
 
@@ -31,10 +37,11 @@ use crate::ErrorKind;
 use crate::OpContext;
 use crate::Topic;
 use crate::clock;
-use crate::metrics::StatusLabels;
+use crate::dispatch::Submitted;
 use crate::transition;
 use crate::transition::Aftermath;
-use crate::transition::Cause;
+use crate::transition::Decided;
+use crate::transition::Ready;
 
 /// What asking led to.
 #[derive(Debug)]
@@ -50,6 +57,46 @@ pub enum CreateOutcome {
 pub struct RequestDiff {
     /// The difference.
     pub patch: String,
+}
+
+/// A request as it stands when it was just taken in.
+fn fresh_row(org_id: OrgId, new: NewRequest, submitted: &Submitted) -> RequestRow {
+    let delayed = submitted.delayed.contains(&new.id);
+    RequestRow {
+        id: new.id,
+        org_id,
+        user_id: new.user_id,
+        project_id: new.lane.project_id,
+        parent_id: new.parent_id,
+        replay_of: new.replay_of,
+        worker_type: new.lane.worker_type,
+        title: new.title,
+        prompt: new.prompt,
+        repository: new.repository,
+        branch: new.branch,
+        context: new.context,
+        config: new.config,
+        metadata: new.metadata,
+        reply_to: new.reply_to,
+        harness: new.harness,
+        model: new.model,
+        timeout_seconds: new.timeout_seconds,
+        max_attempts: new.max_attempts,
+        on_dependency_failure: new.on_dependency_failure,
+        priority: new.priority,
+        state: StateName::Pending,
+        reason: None,
+        run_at: new.run_at.filter(|_| delayed).or(Some(submitted.at)),
+        attempt_id: None,
+        burned: 0,
+        fence: 0,
+        stop: None,
+        last_error: None,
+        created_at: submitted.at,
+        started_at: None,
+        finished_at: None,
+        blocked_by: Vec::new(),
+    }
 }
 
 impl Engine {
@@ -71,14 +118,26 @@ impl Engine {
         }
         let fingerprint =
             idempotency_key.map(|_| digest::digest(&digest::SHA256, format!("{draft:?}").as_bytes()).as_ref().to_vec());
+        let new = draft.resolve(self, ctx).await?;
+        let key = idempotency_key.zip(fingerprint);
+        if key.is_none() && new.blocked_by.is_empty() && new.parent_id.is_none() {
+            let row = new.clone();
+            let submitted = self.inner.dispatcher.submit(ctx.org_id, vec![new]).await?;
+            return Ok(CreateOutcome::Created(fresh_row(ctx.org_id, row, &submitted)));
+        }
+        self.request_create_alone(ctx, new, key).await
+    }
+
+    /// A request that needs a transaction of its own: it has a key, dependencies or a parent.
+    async fn request_create_alone(
+        &self,
+        ctx: &OpContext,
+        mut new: NewRequest,
+        key: Option<(&str, Vec<u8>)>,
+    ) -> Result<CreateOutcome, Error> {
         let mut tx = self.store().org(ctx.org_id).await?;
-        let blocked_by = draft.blocked_by.clone();
-        let new = draft.resolve(&mut tx, ctx).await?;
-        let (id, worker_type) = (new.id, new.worker_type.as_str().to_owned());
-        let held_back = NewRequest { run_at: if blocked_by.is_empty() { new.run_at } else { None }, ..new };
-        request::request_create(&mut tx, &[held_back]).await?;
-        if let (Some(key), Some(fingerprint)) = (idempotency_key, fingerprint) {
-            match request::idempotency_take(&mut tx, key, &fingerprint, id).await? {
+        if let Some((key, fingerprint)) = key {
+            match request::idempotency_take(&mut tx, key, &fingerprint, new.id).await? {
                 IdempotencyOutcome::Fresh => {}
                 IdempotencyOutcome::Conflict => {
                     return Err(Error::new(
@@ -87,30 +146,46 @@ impl Engine {
                     ));
                 }
                 IdempotencyOutcome::Repeated(earlier) => {
-                    // The row made above goes with the transaction.
                     drop(tx);
                     return Ok(CreateOutcome::Repeated(self.request_get(ctx, earlier).await?));
                 }
             }
         }
-        let mut aftermath = Aftermath::default();
-        event::event_append_created(&mut tx, &[id], &worker_type, &ctx.actor()).await?;
-        if !blocked_by.is_empty() {
-            if let Err(missing) = dependency::dependency_add(&mut tx, id, &blocked_by).await? {
-                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                return Err(Error::invalid(format!("blocked_by names what is not there: {}.", names.join(", "))));
+        let held = dependency::dependency_hold(&mut tx, &new.blocked_by).await?;
+        if !held.missing.is_empty() {
+            let names: Vec<String> = held.missing.iter().map(ToString::to_string).collect();
+            return Err(Error::invalid(format!("blocked_by names what is not there: {}.", names.join(", "))));
+        }
+        let doomed = held.failed > 0 && new.on_dependency_failure == DependencyPolicy::Fail;
+        new.open = i32::try_from(held.open.len()).unwrap_or(i32::MAX).max(i32::from(doomed));
+        if let Some(parent) = new.parent_id {
+            if request::request_priority(&mut tx, parent).await?.is_none() {
+                return Err(Error::invalid(format!("parent_id names what is not there: {parent}.")));
             }
-            transition::release(&mut tx, ctx.org_id, id, &mut aftermath).await?;
+            // A parent that waits for its children waits for this one, too.
+            lease::lease_pin(&mut tx, &[parent]).await?;
+            parked::parked_loosen(&mut tx, "waiting", &[(parent, -1)]).await?;
+        }
+        let id = new.id;
+        let created = request::request_create(&mut tx, std::slice::from_ref(&new)).await?;
+        let Some((_, delayed)) = created else {
+            return Err(Error::new(ErrorKind::Internal, "A lane or the user is gone. Ask again."));
+        };
+        dependency::dependency_add(&mut tx, id, &held.open).await?;
+        let mut aftermath = Aftermath { topics: vec![Topic::Events(ctx.org_id)], ..Aftermath::default() };
+        if doomed {
+            if let Locked::Standing(standing) = standing_lock(&mut tx, ctx.org_id, id).await? {
+                let event = RequestEvent::DependencyFinished(Blockers { open: 0, failed: held.failed });
+                let decided = transition::decide(*standing, &event).into_iter().collect();
+                transition::write(&mut tx, decided, &mut aftermath).await?;
+            }
+        } else if new.open == 0 && delayed.is_empty() {
+            aftermath.ready.push(Ready { lane: new.lane.id, priority: new.priority, id });
         }
         let row = request::request_get(&mut tx, id).await?.ok_or_else(|| Error::not_found(id))?;
         tx.commit().await?;
-        self.inner
-            .metrics
-            .requests
-            .get_or_create(&StatusLabels { worker_type: worker_type.clone(), status: "created".into() })
-            .inc();
-        self.hub().wake(aftermath.topics);
-        self.hub().wake([Topic::Queue(worker_type), Topic::Events(ctx.org_id)]);
+        self.inner.metrics.count_created(&[new]);
+        self.inner.dispatcher.finish(aftermath);
         Ok(CreateOutcome::Created(row))
     }
 
@@ -183,28 +258,20 @@ impl Engine {
 
     async fn request_change(&self, ctx: &OpContext, id: RequestId, event: &RequestEvent) -> Result<RequestRow, Error> {
         let mut tx = self.store().org(ctx.org_id).await?;
-        queue::queue_lock(&mut tx, id).await?;
-        let locked = request::request_life_lock(&mut tx, ctx.org_id, id)
-            .await?
-            .ok_or_else(|| Error::not_found(format!("request {id}")))?;
-        let transition = locked.life.apply(event, locked.now, clock::jitter())?;
+        let before = match standing_lock(&mut tx, ctx.org_id, id).await? {
+            Locked::Standing(standing) => *standing,
+            Locked::Finished(state) => return Err(Refused::Finished(state).into()),
+            Locked::Missing => return Err(Error::not_found(format!("request {id}"))),
+        };
+        let transition = before.life.apply(event, before.now, clock::jitter())?;
         let mut aftermath = Aftermath::default();
         let actor = ctx.actor();
-        transition::write(&mut tx, &locked, &transition, &Cause { actor: &actor, report: None }, &mut aftermath)
-            .await?;
-        transition::free_dependants(&mut tx, &mut aftermath).await?;
+        let decided = Decided { before, transition, actor: &actor, report: None, taken: false };
+        transition::write(&mut tx, vec![decided], &mut aftermath).await?;
         let row = request::request_get(&mut tx, id).await?.ok_or_else(|| Error::not_found(format!("request {id}")))?;
         tx.commit().await?;
-        self.hub().wake(aftermath.topics);
-        if row.state == StateName::Cancelled {
-            self.count_finished(&row.worker_type, row.state);
-        }
+        self.inner.dispatcher.finish(aftermath);
         Ok(row)
-    }
-
-    pub(crate) fn count_finished(&self, worker_type: &str, state: StateName) {
-        let labels = StatusLabels { worker_type: worker_type.to_owned(), status: state.name().to_owned() };
-        self.inner.metrics.requests.get_or_create(&labels).inc();
     }
 
     /// Asks again for what a finished request asked for. The new request points back.

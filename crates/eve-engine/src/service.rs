@@ -5,6 +5,7 @@
 //! act locks the row that it acts on and looks again.
 
 mod dependency_release;
+mod promoter;
 mod reaper;
 mod retention;
 
@@ -22,6 +23,7 @@ use crate::OpContext;
 use crate::clock;
 
 pub use retention::RetentionPeriods;
+pub(crate) use retention::partitions_ensure;
 
 /// One thing that Eve does by itself.
 #[async_trait::async_trait]
@@ -70,6 +72,7 @@ impl Services {
     pub fn start(engine: &Engine, retention: RetentionPeriods) -> Self {
         let services: Vec<Box<dyn Service>> = vec![
             Box::new(reaper::Reaper::new(engine.lease_terms())),
+            Box::new(promoter::Promoter),
             Box::new(dependency_release::DependencyRelease),
             Box::new(retention::Retention::new(retention)),
         ];

@@ -48,7 +48,7 @@ impl Engine {
         let mut tx = self.store().org(ctx.org_id).await?;
         let organization =
             organization::organization_get(&mut tx).await?.ok_or_else(|| Error::not_found("organization"))?;
-        let workers = worker::worker_list(&mut tx, self.inner.lease.ttl).await?;
+        let workers = worker::worker_list(&mut tx).await?;
         let running = lease::lease_count(&mut tx).await?;
         let queue = queue::queue_depth(&mut tx).await?;
         tx.commit().await?;
@@ -84,7 +84,7 @@ impl Engine {
     /// When the database does not answer.
     pub async fn worker_list(&self, ctx: &OpContext) -> Result<Vec<WorkerRow>, Error> {
         let mut tx = self.store().org(ctx.org_id).await?;
-        let workers = worker::worker_list(&mut tx, self.inner.lease.ttl).await?;
+        let workers = worker::worker_list(&mut tx).await?;
         tx.commit().await?;
         Ok(workers)
     }

@@ -7,44 +7,44 @@ use eve_core::AttemptId;
 use eve_core::AttemptReport;
 use eve_core::Fence;
 use eve_core::RequestEvent;
+use eve_core::RequestId;
 use eve_core::StateName;
 use eve_core::WorkerId;
 use eve_core::WorkerTypeName;
-use eve_store::attempt;
 use eve_store::attempt_log;
 use eve_store::attempt_log::Appended;
 use eve_store::attempt_log::LogEntry;
+use eve_store::event;
+use eve_store::event::NewEvent;
 use eve_store::lease;
 use eve_store::lease::Heartbeat;
 use eve_store::queue;
-use eve_store::queue::Claim;
-use eve_store::request;
 use eve_store::worker;
 use eve_store::worker::NewWorker;
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
+use crate::Claim;
 use crate::Engine;
 use crate::Error;
 use crate::ErrorKind;
 use crate::Topic;
 use crate::WorkerContext;
 use crate::clock;
-use crate::metrics::CostLabels;
-use crate::metrics::OutcomeLabels;
-use crate::metrics::TokenLabels;
-use crate::metrics::TypeLabels;
+use crate::dispatch::Ending;
+use crate::dispatch::Wanted;
 use crate::nul::without_nul;
 use crate::transition;
 use crate::transition::Aftermath;
-use crate::transition::Cause;
+use crate::transition::Decided;
+use crate::transition::PLATFORM;
 
 /// Most requests in one claim.
-pub(crate) const CLAIM_LIMIT: usize = 100;
+pub(crate) const CLAIM_LIMIT: usize = 500;
+/// Most endings in one call.
+pub(crate) const END_LIMIT: usize = 500;
 /// Longest wait of a claim or a heartbeat.
 pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(30);
-/// How often a waiting claim looks at the queue when nobody wakes it.
-pub(crate) const POLL: Duration = Duration::from_secs(2);
 /// Most log entries in one call.
 pub(crate) const APPEND_LIMIT: usize = 2000;
 
@@ -84,10 +84,33 @@ pub enum WorkerSignal {
 impl From<Heartbeat> for WorkerSignal {
     fn from(heartbeat: Heartbeat) -> Self {
         match heartbeat {
-            Heartbeat::Extended => Self::Continue,
+            Heartbeat::Held => Self::Continue,
             Heartbeat::StopWanted(_) => Self::Stop,
             Heartbeat::Lost => Self::Lost,
         }
+    }
+}
+
+/// An attempt as its worker names it: the request it is of, and the fence it was claimed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FencedAttempt {
+    /// The request.
+    pub request_id: RequestId,
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Its fence.
+    pub fence: Fence,
+}
+
+impl FencedAttempt {
+    const fn key(self) -> lease::Fenced {
+        (self.request_id, self.fence)
+    }
+}
+
+impl From<&Claim> for FencedAttempt {
+    fn from(claim: &Claim) -> Self {
+        Self { request_id: claim.request_id, attempt_id: claim.attempt_id, fence: claim.fence }
     }
 }
 
@@ -101,7 +124,7 @@ impl Engine {
             return Err(Error::invalid("A worker serves at least one worker type with at least one slot."));
         }
         let mut tx = self.store().platform().await?;
-        let id = worker::worker_register(&mut tx, new).await?;
+        let id = worker::worker_register(&mut tx, new, self.inner.lease.ttl).await?;
         tx.commit().await?;
         tracing::info!(worker_id = %id, name = new.name, key = ctx.name, slots = new.slots, "worker entered");
         Ok(id)
@@ -110,7 +133,7 @@ impl Engine {
     /// Takes up to `limit` due requests of these worker types (`*` for all), waiting for some if there are none.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer, or the worker is not entered or was given up.
     pub async fn queue_claim(
         &self,
         ctx: &WorkerContext,
@@ -122,8 +145,8 @@ impl Engine {
         self.queue_claim_until(ctx, worker, types, limit, wait, &CancellationToken::new()).await
     }
 
-    /// The same, but stops waiting when `stop` fires. It does so only between two looks at the queue, so nothing is
-    /// claimed that is not returned, as would happen if the call were dropped.
+    /// The same, but stops waiting when `stop` fires. What was claimed by then is returned. If the call is dropped, it
+    /// goes back into the queue.
     ///
     /// # Errors
     /// As [`Self::queue_claim`].
@@ -136,84 +159,69 @@ impl Engine {
         wait: Duration,
         stop: &CancellationToken,
     ) -> Result<Vec<Claim>, Error> {
-        let deadline = clock::instant() + wait.min(WAIT_LIMIT);
-        let limit = limit.clamp(1, CLAIM_LIMIT);
         for name in types.iter().filter(|name| *name != queue::EVERY_TYPE) {
             name.parse::<WorkerTypeName>()
                 .map_err(|error| Error::new(ErrorKind::InvalidWorkerType, format!("{error}.")))?;
         }
-        let topics = types.iter().cloned().map(Topic::Queue).collect();
-        let mut waiter = self.waiter(topics);
-        loop {
-            let mut tx = self.store().platform().await?;
-            let claims = queue::queue_claim(&mut tx, worker, types, limit, self.inner.lease.ttl).await?;
-            let due = if claims.is_empty() { queue::queue_next_due(&mut tx, types).await? } else { None };
-            tx.commit().await?;
-            let left = deadline.saturating_duration_since(clock::instant());
-            if !claims.is_empty() || left.is_zero() || stop.is_cancelled() {
-                self.count_claims(&claims);
-                return Ok(claims);
-            }
-            let due = due.map_or(POLL, |due| Duration::try_from(due).unwrap_or(POLL));
-            tokio::select! {
-                () = waiter.wait(left.min(POLL).min(due.max(Duration::from_millis(1)))) => {}
-                () = stop.cancelled() => return Ok(Vec::new()),
-            }
-        }
+        let wanted = Wanted { worker, types: types.to_vec(), limit: limit.clamp(1, CLAIM_LIMIT) };
+        self.inner.dispatcher.claim(wanted, wait.min(WAIT_LIMIT), stop).await
     }
 
-    fn count_claims(&self, claims: &[Claim]) {
-        let outcome = if claims.is_empty() { "empty" } else { "claimed" };
-        let labels = OutcomeLabels { outcome };
-        self.inner.metrics.claims.get_or_create(&labels).inc_by(u64::try_from(claims.len().max(1)).unwrap_or(1));
-        let mut topics = Vec::new();
-        for claim in claims {
-            topics.extend([Topic::Events(claim.org_id), Topic::Request(claim.request_id)]);
-        }
-        self.hub().wake(topics);
-    }
-
-    /// The agent is about to run.
+    /// The agent is about to run. Saying so again changes nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Stale`] when the lease was given away.
     pub async fn attempt_start(
         &self,
         _ctx: &WorkerContext,
-        attempt: AttemptId,
-        fence: Fence,
+        attempt: FencedAttempt,
         harness: &str,
     ) -> Result<(), Error> {
         let mut tx = self.store().platform().await?;
-        let lease = lease::lease_find(&mut tx, attempt, fence).await?.ok_or_else(|| self.stale("attempt_start"))?;
-        let locked = request::request_life_lock(&mut tx, lease.org_id, lease.request_id)
-            .await?
-            .ok_or_else(|| self.stale("attempt_start"))?;
-        let transition = locked.life.apply(&RequestEvent::Started { fence }, locked.now, clock::jitter())?;
-        let mut aftermath = Aftermath::default();
-        let cause = Cause { actor: "worker", report: None };
-        transition::write(&mut tx, &locked, &transition, &cause, &mut aftermath).await?;
-        attempt::attempt_start(&mut tx, lease.org_id, attempt, harness).await?;
-        // The agent starts with a whole lease, however long the workspace took.
-        lease::lease_extend(&mut tx, &[(attempt, fence)], self.inner.lease.ttl).await?;
+        let started = lease::lease_start(&mut tx, attempt.key(), harness).await?;
+        let (standing, news) = started.ok_or_else(|| self.stale("attempt_start"))?;
+        if !news {
+            tx.commit().await?;
+            return Ok(());
+        }
+        let event = RequestEvent::Started { fence: attempt.fence };
+        let transition = standing.life.apply(&event, standing.now, clock::jitter())?;
+        let events: Vec<NewEvent<'_>> = transition
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                eve_core::Effect::Emit(kind) => Some(NewEvent {
+                    org: standing.org_id,
+                    kind,
+                    request_id: Some(standing.id),
+                    attempt_id: Some(attempt.attempt_id),
+                    lane: Some(standing.lane),
+                    actor: "worker",
+                }),
+                _ => None,
+            })
+            .collect();
+        event::event_append(&mut tx, &events).await?;
         tx.commit().await?;
-        self.hub().wake(aftermath.topics);
+        self.hub().wake(&[Topic::Events(standing.org_id), Topic::Request(standing.id)]);
         Ok(())
     }
 
-    /// Extends leases, then waits up to `wait` for a reason to stop one of the attempts. One answer each, in order.
+    /// Extends the worker's lease, which all its attempts run under, then waits up to `wait` for a reason to stop one of
+    /// them. One answer each, in order.
     ///
     /// # Errors
-    /// When the database does not answer; the leases then run on as they were.
+    /// [`ErrorKind::Stale`] when the worker was given up: all that it runs is lost, and it has to enter anew. When the
+    /// database does not answer, the lease runs on as it was.
     pub async fn worker_heartbeat(
         &self,
         _ctx: &WorkerContext,
         worker: WorkerId,
         state: &str,
-        attempts: &[(AttemptId, Fence)],
+        attempts: &[FencedAttempt],
         wait: Duration,
     ) -> Result<Vec<WorkerSignal>, Error> {
-        let mut waiter = self.waiter(attempts.iter().map(|(id, _)| Topic::Stop(*id)).collect());
+        let mut waiter = self.waiter(attempts.iter().map(|attempt| Topic::Stop(attempt.attempt_id)).collect());
         let signals = self.heartbeat_once(worker, state, attempts).await?;
         if wait.is_zero() || attempts.is_empty() || signals.iter().any(|signal| *signal != WorkerSignal::Continue) {
             return Ok(signals);
@@ -230,14 +238,30 @@ impl Engine {
         &self,
         worker: WorkerId,
         state: &str,
-        attempts: &[(AttemptId, Fence)],
+        attempts: &[FencedAttempt],
     ) -> Result<Vec<WorkerSignal>, Error> {
-        let mut tx = self.store().platform().await?;
-        if !worker::worker_seen(&mut tx, worker, state).await? {
-            return Err(Error::new(ErrorKind::NotFound, "This worker is not known here. Register again."));
+        let held: Vec<lease::Fenced> = attempts.iter().map(|attempt| attempt.key()).collect();
+        let mut tx = self.store().heartbeat().await?;
+        if !worker::worker_beat(&mut tx, worker, state, self.inner.lease.ttl).await? {
+            return Err(self.stale("worker_heartbeat"));
         }
-        let signals = lease::lease_extend(&mut tx, attempts, self.inner.lease.ttl).await?;
+        let signals = lease::lease_check(&mut tx, &held).await?;
+        let mut aftermath = Aftermath::default();
+        if self.inner.orphans.is_due(worker, self.inner.lease.ttl) {
+            let unheard = lease::lease_take_unheard(&mut tx, worker, &held, self.inner.lease.ttl).await?;
+            if !unheard.is_empty() {
+                tracing::warn!(worker_id = %worker, count = unheard.len(), "a worker never heard of what it claimed");
+            }
+            let mut decided = Vec::with_capacity(unheard.len());
+            for before in unheard {
+                let event = RequestEvent::Released { fence: before.life.fence };
+                let transition = before.life.apply(&event, before.now, clock::jitter())?;
+                decided.push(Decided { before, transition, actor: PLATFORM, report: None, taken: true });
+            }
+            transition::write(&mut tx, decided, &mut aftermath).await?;
+        }
         tx.commit().await?;
+        self.inner.dispatcher.finish(aftermath);
         Ok(signals.into_iter().map(WorkerSignal::from).collect())
     }
 
@@ -248,8 +272,7 @@ impl Engine {
     pub async fn attempt_log_append(
         &self,
         _ctx: &WorkerContext,
-        attempt: AttemptId,
-        fence: Fence,
+        attempt: FencedAttempt,
         entries: &[LogEntry],
     ) -> Result<(), Error> {
         if entries.len() > APPEND_LIMIT {
@@ -261,98 +284,90 @@ impl Engine {
         };
         let entries: Vec<LogEntry> = entries.iter().map(storable).collect();
         let mut tx = self.store().platform().await?;
-        match attempt_log::attempt_log_append(&mut tx, attempt, fence, &entries).await? {
+        match attempt_log::attempt_log_append(&mut tx, attempt.key(), &entries).await? {
             Appended::Stale => Err(self.stale("attempt_log_append")),
-            Appended::Stored { org_id, request_id } => {
+            Appended::Stored => {
                 for entry in &entries {
                     if let AgentEvent::Session { session_id, .. } = &entry.event {
-                        attempt::attempt_session_note(&mut tx, org_id, attempt, session_id).await?;
+                        lease::lease_session_note(&mut tx, attempt.request_id, session_id).await?;
                     }
                 }
                 tx.commit().await?;
-                self.hub().wake([Topic::Request(request_id)]);
+                self.hub().wake(&[Topic::Request(attempt.request_id)]);
                 Ok(())
             }
         }
     }
 
-    /// The attempt is over: result, state, freed dependants and events in one transaction.
+    /// Attempts are over: result, state, freed dependants and events of each in one transaction. One answer each, in
+    /// order; a report that was written before is answered as it was then.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] when the lease was given away; nothing is written then.
+    /// When there are more than [`END_LIMIT`]. Of each: [`ErrorKind::Stale`] when its lease was given away; nothing is
+    /// written for it then.
     pub async fn attempt_settle(
         &self,
         _ctx: &WorkerContext,
-        attempt: AttemptId,
-        fence: Fence,
-        report: &AttemptReport,
-    ) -> Result<StateName, Error> {
-        let storable = without_nul(report);
-        let report = storable.as_ref().unwrap_or(report);
-        let outcome = report.outcome.clone();
-        let event = RequestEvent::Settled { fence, outcome };
-        let (worker_type, org, state) =
-            self.attempt_end(attempt, fence, &event, Some(report), "attempt_settle").await?;
-        self.count_usage(&worker_type, org, report);
-        if state.is_terminal() {
-            self.count_finished(&worker_type, state);
+        reports: Vec<(FencedAttempt, AttemptReport)>,
+    ) -> Result<Vec<Result<StateName, Error>>, Error> {
+        if reports.len() > END_LIMIT {
+            return Err(Error::invalid(format!("At most {END_LIMIT} reports in one call.")));
         }
-        Ok(state)
+        let endings = reports
+            .into_iter()
+            .map(|(attempt, report)| {
+                let report = without_nul(&report).unwrap_or(report);
+                (attempt.key(), Ending::Report(Box::new(report)))
+            })
+            .collect();
+        Ok(self.inner.dispatcher.settle(endings).await)
     }
 
-    /// The worker gives the request back unfinished; burns no attempt.
+    /// A worker gives requests back unfinished; burns no attempt. One answer each, in order.
     ///
     /// # Errors
-    /// [`ErrorKind::Stale`] when the lease was given away.
+    /// As [`Self::attempt_settle`].
     pub async fn attempt_release(
         &self,
         _ctx: &WorkerContext,
-        attempt: AttemptId,
-        fence: Fence,
-    ) -> Result<StateName, Error> {
-        let event = RequestEvent::Released { fence };
-        let (.., state) = self.attempt_end(attempt, fence, &event, None, "attempt_release").await?;
-        Ok(state)
-    }
-
-    async fn attempt_end(
-        &self,
-        attempt: AttemptId,
-        fence: Fence,
-        event: &RequestEvent,
-        report: Option<&AttemptReport>,
-        operation: &'static str,
-    ) -> Result<(String, eve_core::OrgId, StateName), Error> {
-        let mut tx = self.store().platform().await?;
-        let lease = lease::lease_find(&mut tx, attempt, fence).await?.ok_or_else(|| self.stale(operation))?;
-        let locked = request::request_life_lock(&mut tx, lease.org_id, lease.request_id)
-            .await?
-            .ok_or_else(|| self.stale(operation))?;
-        let transition = locked.life.apply(event, locked.now, clock::jitter())?;
-        let mut aftermath = Aftermath::default();
-        transition::write(&mut tx, &locked, &transition, &Cause { actor: "worker", report }, &mut aftermath).await?;
-        transition::free_dependants(&mut tx, &mut aftermath).await?;
-        tx.commit().await?;
-        self.hub().wake(aftermath.topics);
-        Ok((locked.worker_type, locked.org_id, transition.life.state.name()))
+        attempts: &[FencedAttempt],
+    ) -> Result<Vec<Result<StateName, Error>>, Error> {
+        if attempts.len() > END_LIMIT {
+            return Err(Error::invalid(format!("At most {END_LIMIT} attempts in one call.")));
+        }
+        let endings = attempts.iter().map(|attempt| (attempt.key(), Ending::Release)).collect();
+        Ok(self.inner.dispatcher.settle(endings).await)
     }
 
     fn stale(&self, operation: &'static str) -> Error {
         self.inner.metrics.stale_write(operation);
         Error::stale()
     }
+}
 
-    fn count_usage(&self, worker_type: &str, org: eve_core::OrgId, report: &AttemptReport) {
-        let metrics = &self.inner.metrics;
-        let worker_type = worker_type.to_owned();
-        #[expect(clippy::cast_precision_loss, reason = "a histogram needs no exact milliseconds")]
-        let seconds = report.duration_ms as f64 / 1000.0;
-        metrics.duration.get_or_create(&TypeLabels { worker_type: worker_type.clone() }).observe(seconds);
-        for (direction, count) in [("input", report.usage.input_tokens), ("output", report.usage.output_tokens)] {
-            metrics.tokens.get_or_create(&TokenLabels { worker_type: worker_type.clone(), direction }).inc_by(count);
+/// When each worker's leases were last compared with what it says it holds: an answer to a claim that got lost is found
+/// so. It costs a look at all leases, hence once in a lease's time.
+#[derive(Debug, Default)]
+pub(crate) struct Orphans {
+    looked: std::sync::Mutex<std::collections::HashMap<WorkerId, std::time::Instant>>,
+}
+
+impl Orphans {
+    /// Workers remembered before all are forgotten.
+    const REMEMBERED: usize = 10_000;
+
+    fn is_due(&self, worker: WorkerId, period: SignedDuration) -> bool {
+        let now = clock::instant();
+        let mut looked = self.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if looked.len() > Self::REMEMBERED {
+            looked.clear();
         }
-        if let Some(cost) = report.usage.cost_usd.and_then(|cost| f64::try_from(cost).ok()) {
-            metrics.cost_usd.get_or_create(&CostLabels { org: org.to_string(), worker_type }).inc_by(cost);
+        let period = Duration::try_from(period).unwrap_or(WAIT_LIMIT);
+        let last = *looked.entry(worker).or_insert(now);
+        let due = now.duration_since(last) >= period;
+        if due {
+            looked.insert(worker, now);
         }
+        due
     }
 }

@@ -63,6 +63,7 @@ impl Engine {
         let mut tx = self.store().org(ctx.org_id).await?;
         worker_type::worker_type_put(&mut tx, ctx.org_id, new).await?;
         tx.commit().await?;
+        self.inner.catalog.forget_types(ctx.org_id);
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 
 use eve_core::Effect;
 use eve_core::Fence;
+use eve_core::Place;
 use eve_core::RequestEvent;
-use eve_core::RequestState;
 use eve_core::StateName;
 
 use crate::life;
@@ -25,14 +25,9 @@ use crate::world::Write;
 impl Request {
     /// Writes what was decided, row by row, as the store does.
     fn write(&mut self, (after, effects): (Life, Vec<Effect>)) {
-        let before = std::mem::replace(&mut self.life, after);
+        self.life = after;
         for effect in effects {
             match effect {
-                Effect::Enqueue { .. } => {
-                    self.parked = after.rests();
-                    self.queued = !self.parked;
-                }
-                Effect::Dequeue => (self.queued, self.parked) = (false, false),
                 Effect::StopAttempt(_) => {
                     if let Some(lease) = &mut self.lease {
                         lease.stop = after.0.stop;
@@ -43,12 +38,8 @@ impl Request {
                 Effect::FreeDependants | Effect::Emit(_) => {}
             }
         }
-        // A paused request has no row of its own in the queue.
-        match (before.0.state, after.0.state) {
-            (_, RequestState::Paused) => self.parked = true,
-            (RequestState::Paused, state) if state.name() != StateName::Pending => self.parked = false,
-            _ => {}
-        }
+        let place = after.place();
+        (self.queued, self.parked) = (place == Place::Queue, place == Place::Parked);
     }
 
     /// Applies an event; false when it is refused.

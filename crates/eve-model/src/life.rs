@@ -13,11 +13,13 @@ use eve_core::FailureClass;
 use eve_core::Fence;
 use eve_core::Jitter;
 use eve_core::Outcome;
+use eve_core::Place;
 use eve_core::Refused;
 use eve_core::RequestEvent;
 use eve_core::RequestLife;
 use eve_core::RequestState;
 use eve_core::RetryPolicy;
+use eve_core::WaitReason;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -72,7 +74,13 @@ impl Life {
 
     /// Whether it may be claimed only later.
     pub(crate) fn rests(self) -> bool {
-        matches!(self.0.state, RequestState::Pending { run_at } if run_at > NOW)
+        matches!(self.0.state, RequestState::Waiting(WaitReason::Quota { .. }))
+            || matches!(self.0.state, RequestState::Pending { run_at } if run_at > NOW)
+    }
+
+    /// Which table its row belongs to.
+    pub(crate) fn place(self) -> Place {
+        self.0.state.place(NOW)
     }
 }
 

@@ -21,11 +21,13 @@ mod stream;
 /// The workers' wire types to and from the engine's, for a worker that calls the engine in its own process.
 pub mod wire {
     pub use crate::convert::assignment;
+    pub use crate::convert::end_answer;
     pub use crate::convert::fenced;
+    pub use crate::convert::fenced_all;
     pub use crate::convert::log_lines;
     pub use crate::convert::new_worker;
     pub use crate::convert::register_answer;
-    pub use crate::convert::settle_answer;
+    pub use crate::convert::settlements;
     pub use crate::convert::signal;
     pub use crate::convert::worker_state;
 }

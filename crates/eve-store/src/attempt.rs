@@ -1,11 +1,13 @@
-//! Attempts: one row for each claim of a request.
+//! Attempts: one row for each claim of a request that is over. A live attempt is a lease.
 
 use eve_core::AttemptId;
 use eve_core::AttemptReport;
 use eve_core::AttemptState;
+use eve_core::Fence;
 use eve_core::OrgId;
 use eve_core::Outcome;
 use eve_core::RequestId;
+use eve_core::StateName;
 use eve_core::WorkerId;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -15,6 +17,9 @@ use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
 use crate::error::During;
+use crate::lease::Fenced;
+use crate::request::stamp;
+use crate::standing::LeaseFacts;
 
 /// An attempt as people see it.
 #[derive(Debug, Clone)]
@@ -53,110 +58,169 @@ pub struct AttemptRow {
     pub ended_at: Option<Timestamp>,
 }
 
-/// Notes that the agent runs, and with what.
-pub async fn attempt_start(
-    tx: &mut PlatformTx,
-    org: OrgId,
-    attempt: AttemptId,
-    harness: &str,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE eve.attempts SET state = 'running', started_at = now(), harness = $3 WHERE org_id = $1 AND id = $2",
-        org.uuid(),
-        attempt.uuid(),
-        harness
-    )
-    .execute(tx.conn())
-    .await
-    .during("attempt_start")?;
-    Ok(())
+/// An attempt that is over.
+#[derive(Debug, Clone)]
+pub struct EndedAttempt<'a> {
+    /// Whose request it was of.
+    pub org_id: OrgId,
+    /// The request.
+    pub request_id: RequestId,
+    /// Its fence, which is also its number.
+    pub fence: Fence,
+    /// What the lease said.
+    pub lease: LeaseFacts,
+    /// How it ended.
+    pub state: AttemptState,
+    /// What its worker reported, if it did.
+    pub report: Option<&'a AttemptReport>,
 }
 
-/// Notes the agent's session as soon as it is known, so that a crash does not lose it.
-pub async fn attempt_session_note(
-    tx: &mut PlatformTx,
-    org: OrgId,
-    attempt: AttemptId,
-    session: &str,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE eve.attempts SET session_id = $3 WHERE org_id = $1 AND id = $2",
-        org.uuid(),
-        attempt.uuid(),
-        session
-    )
-    .execute(tx.conn())
-    .await
-    .during("attempt_session_note")?;
-    Ok(())
+pub(crate) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Closes an attempt's row; with what its worker reported, if it did.
-pub async fn attempt_end(
-    tx: &mut impl Tx,
-    org: OrgId,
-    attempt: AttemptId,
-    state: AttemptState,
-    report: Option<&AttemptReport>,
-) -> Result<(), StoreError> {
-    const OP: &str = "attempt_end";
-    let Some(report) = report else {
-        sqlx::query!(
-            "UPDATE eve.attempts SET state = $3, ended_at = now() WHERE org_id = $1 AND id = $2",
-            org.uuid(),
-            attempt.uuid(),
-            state.name()
-        )
-        .execute(tx.conn())
-        .await
-        .during(OP)?;
+/// Zero is kept as nothing: most rows are smaller so.
+pub(crate) fn some_count(number: Option<u64>) -> Option<i64> {
+    number.filter(|number| *number > 0).map(count)
+}
+
+/// Writes down attempts that are over.
+pub async fn attempt_record(tx: &mut impl Tx, ended: &[EndedAttempt<'_>]) -> Result<(), StoreError> {
+    if ended.is_empty() {
         return Ok(());
+    }
+    let usage = |of: fn(&eve_core::Usage) -> u64| -> Vec<Option<i64>> {
+        ended.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))).collect()
     };
-    let (outcome, class, message) = match &report.outcome {
-        Outcome::Succeeded { summary, .. } => ("succeeded", None, summary.as_str()),
-        Outcome::NeedsInput { question } => ("needs_input", None, question.as_str()),
-        Outcome::Failed { class, message, .. } => ("failed", Some(class.code()), message.as_str()),
-        Outcome::Cancelled => ("cancelled", None, ""),
-    };
-    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let words: Vec<_> = ended.iter().map(|row| outcome_words(row.report)).collect();
+    let started: Vec<Option<jiff_sqlx::Timestamp>> = ended.iter().map(|row| row.lease.started_at.map(stamp)).collect();
     sqlx::query!(
-        "UPDATE eve.attempts
-         SET state = $3, ended_at = now(), outcome = $4, failure_class = $5, message = $6, exit_code = $7,
-             dropped_bytes = $8, input_tokens = $9, output_tokens = $10, cache_read_tokens = $11,
-             cache_write_tokens = $12, cost_usd = $13, cost_basis = $14, session_id = coalesce($15, session_id),
-             model = coalesce($16, model)
-         WHERE org_id = $1 AND id = $2",
-        org.uuid(),
-        attempt.uuid(),
-        state.name(),
-        outcome,
-        class,
-        message,
-        report.exit_code,
-        count(report.dropped_bytes),
-        count(report.usage.input_tokens),
-        count(report.usage.output_tokens),
-        count(report.usage.cache_read_tokens),
-        count(report.usage.cache_write_tokens),
-        report.usage.cost_usd,
-        crate::result::basis_name(report.usage.cost_basis),
-        report.session_id,
-        report.usage.model
+        "INSERT INTO eve.attempts (org_id, request_id, fence, id, worker_id, claimed_at, started_at, dropped_bytes,
+             input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, exit_code, state, outcome, harness,
+             model, session_id, failure_class, message, cost_usd, cost_basis)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::timestamptz[],
+             $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::int[],
+             $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::numeric[],
+             $22::text[])",
+        &ended.iter().map(|row| row.org_id.uuid()).collect::<Vec<_>>(),
+        &ended.iter().map(|row| row.request_id.uuid()).collect::<Vec<_>>(),
+        &ended.iter().map(|row| row.fence.0).collect::<Vec<_>>(),
+        &ended.iter().map(|row| row.lease.attempt_id.uuid()).collect::<Vec<_>>(),
+        &ended.iter().map(|row| row.lease.worker_id.uuid()).collect::<Vec<_>>(),
+        &ended.iter().map(|row| stamp(row.lease.claimed_at)).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        &started as &[Option<jiff_sqlx::Timestamp>],
+        &ended.iter().map(|row| some_count(row.report.map(|report| report.dropped_bytes))).collect::<Vec<_>>()
+            as &[Option<i64>],
+        &usage(|usage| usage.input_tokens) as &[Option<i64>],
+        &usage(|usage| usage.output_tokens) as &[Option<i64>],
+        &usage(|usage| usage.cache_read_tokens) as &[Option<i64>],
+        &usage(|usage| usage.cache_write_tokens) as &[Option<i64>],
+        &ended.iter().map(|row| row.report.and_then(|report| report.exit_code)).collect::<Vec<_>>() as &[Option<i32>],
+        &ended.iter().map(|row| row.state.name().to_owned()).collect::<Vec<_>>(),
+        &words.iter().map(|words| words.0.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
+        &ended.iter().map(|row| row.lease.harness.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &ended.iter().map(|row| row.report.and_then(|report| report.usage.model.clone())).collect::<Vec<_>>()
+            as &[Option<String>],
+        &ended
+            .iter()
+            .map(|row| row.report.and_then(|report| report.session_id.clone()).or_else(|| row.lease.session_id.clone()))
+            .collect::<Vec<_>>() as &[Option<String>],
+        &words.iter().map(|words| words.1.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
+        &words.iter().map(|words| words.2.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
+        &ended.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd)).collect::<Vec<_>>()
+            as &[Option<Decimal>],
+        &ended
+            .iter()
+            .map(|row| crate::result::basis_name(row.report.and_then(|report| report.usage.cost_basis))
+                .map(str::to_owned))
+            .collect::<Vec<_>>() as &[Option<String>]
     )
     .execute(tx.conn())
     .await
-    .during(OP)?;
+    .during("attempt_record")?;
     Ok(())
+}
+
+/// Outcome, failure class and message of a report, as the columns hold them.
+fn outcome_words(report: Option<&AttemptReport>) -> (Option<&'static str>, Option<&'static str>, Option<&str>) {
+    match report.map(|report| &report.outcome) {
+        None => (None, None, None),
+        Some(Outcome::Succeeded { .. }) => (Some("succeeded"), None, None),
+        Some(Outcome::NeedsInput { question }) => (Some("needs_input"), None, Some(question)),
+        Some(Outcome::AwaitsChildren) => (Some("awaits_children"), None, None),
+        Some(Outcome::Failed { class, message, .. }) => (Some("failed"), Some(class.code()), Some(message)),
+        Some(Outcome::Cancelled) => (Some("cancelled"), None, None),
+    }
+}
+
+/// Of these attempts, those that their workers settled or released, with how their requests stand now.
+pub async fn attempt_settled_list(
+    tx: &mut PlatformTx,
+    fenced: &[Fenced],
+) -> Result<Vec<(Fenced, AttemptState, StateName)>, StoreError> {
+    let ids: Vec<uuid::Uuid> = fenced.iter().map(|(id, _)| id.uuid()).collect();
+    let fences: Vec<i64> = fenced.iter().map(|(_, fence)| fence.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT a.request_id, a.fence, a.state AS ended, v.state AS "state!"
+           FROM unnest($1::uuid[], $2::bigint[]) AS h (request_id, fence)
+           JOIN eve.attempts a ON a.request_id = h.request_id AND a.fence = h.fence AND a.state IN ('settled', 'released')
+           JOIN eve.request_view v ON v.org_id = a.org_id AND v.id = a.request_id"#,
+        &ids,
+        &fences
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("attempt_settled_list")?;
+    rows.into_iter()
+        .map(|row| {
+            let state = StateName::from_name(&row.state)
+                .ok_or_else(|| StoreError::Impossible { table: "requests", detail: row.state.clone() })?;
+            let ended = AttemptState::from_name(&row.ended)
+                .ok_or_else(|| StoreError::Impossible { table: "attempts", detail: row.ended.clone() })?;
+            Ok(((RequestId::from_uuid(row.request_id), Fence(row.fence)), ended, state))
+        })
+        .collect()
+}
+
+/// The agent's session of the last attempt of each request that reported one.
+pub async fn attempt_session_list(
+    tx: &mut PlatformTx,
+    requests: &[RequestId],
+) -> Result<Vec<(RequestId, String)>, StoreError> {
+    let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT h.request_id AS "request_id!", a.session_id AS "session_id!"
+           FROM unnest($1::uuid[]) AS h (request_id)
+           CROSS JOIN LATERAL (
+               SELECT a.session_id FROM eve.attempts a
+               WHERE a.request_id = h.request_id AND a.session_id IS NOT NULL
+               ORDER BY a.fence DESC LIMIT 1) a"#,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("attempt_session_list")?;
+    Ok(rows.into_iter().map(|row| (RequestId::from_uuid(row.request_id), row.session_id)).collect())
 }
 
 /// The attempts of a request, first to last.
 pub async fn attempt_list(tx: &mut OrgTx, request: RequestId) -> Result<Vec<AttemptRow>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT id, number, worker_id, state, harness, model, session_id, failure_class, message, exit_code,
-                  dropped_bytes, input_tokens + output_tokens + cache_read_tokens + cache_write_tokens AS "tokens!",
-                  cost_usd, claimed_at, started_at, ended_at
-           FROM eve.attempts WHERE org_id = $1 AND request_id = $2 ORDER BY fence LIMIT 1000"#,
-        tx.org().uuid(),
+        r#"SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!", state AS "state!", harness, model, session_id,
+                  failure_class, message, exit_code, coalesce(dropped_bytes, 0) AS "dropped_bytes!",
+                  coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_read_tokens, 0)
+                      + coalesce(cache_write_tokens, 0) AS "tokens!",
+                  cost_usd, claimed_at AS "claimed_at!", started_at, ended_at
+           FROM (SELECT id, fence, worker_id, state, harness, model, session_id, failure_class, message, exit_code,
+                        dropped_bytes, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd,
+                        claimed_at, started_at, ended_at
+                 FROM eve.attempts WHERE request_id = $1
+                 UNION ALL
+                 SELECT attempt_id, fence, worker_id, CASE WHEN started_at IS NULL THEN 'claimed' ELSE 'running' END,
+                        harness, NULL, session_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed_at,
+                        started_at, NULL
+                 FROM eve.leases WHERE request_id = $1) a
+           ORDER BY fence LIMIT 1000"#,
         request.uuid()
     )
     .fetch_all(tx.conn())
@@ -166,7 +230,7 @@ pub async fn attempt_list(tx: &mut OrgTx, request: RequestId) -> Result<Vec<Atte
         .map(|row| {
             Ok(AttemptRow {
                 id: AttemptId::from_uuid(row.id),
-                number: row.number,
+                number: i32::try_from(row.fence).unwrap_or(i32::MAX),
                 worker_id: WorkerId::from_uuid(row.worker_id),
                 state: AttemptState::from_name(&row.state)
                     .ok_or_else(|| StoreError::Impossible { table: "attempts", detail: row.state.clone() })?,

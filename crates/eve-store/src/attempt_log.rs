@@ -3,8 +3,6 @@
 use eve_core::AgentEvent;
 use eve_core::AttemptId;
 use eve_core::EVENT_VERSION;
-use eve_core::Fence;
-use eve_core::OrgId;
 use eve_core::RequestId;
 use jiff::Timestamp;
 
@@ -13,6 +11,8 @@ use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
 use crate::error::During;
+use crate::lease::Fenced;
+use crate::lease::lease_hold;
 use crate::request::stamp;
 
 /// One entry, numbered by the worker from 1 without gaps.
@@ -30,12 +30,7 @@ pub struct LogEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// They are in the log (again, if they were there before).
-    Stored {
-        /// Whose log it is.
-        org_id: OrgId,
-        /// Which request's.
-        request_id: RequestId,
-    },
+    Stored,
     /// The fence is old: nothing was written.
     Stale,
 }
@@ -43,8 +38,7 @@ pub enum Appended {
 /// Appends entries if the fence still holds.
 pub async fn attempt_log_append(
     tx: &mut PlatformTx,
-    attempt: AttemptId,
-    fence: Fence,
+    fenced: Fenced,
     entries: &[LogEntry],
 ) -> Result<Appended, StoreError> {
     let seqs: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
@@ -54,30 +48,23 @@ pub async fn attempt_log_append(
         .map(|entry| serde_json::to_value(&entry.event))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| StoreError::Impossible { table: "attempt_events", detail: error.to_string() })?;
-    let row = sqlx::query!(
-        r#"WITH lease AS (
-             SELECT org_id, request_id FROM eve.leases WHERE attempt_id = $1 AND fence = $2 FOR KEY SHARE
-           ), stored AS (
-             INSERT INTO eve.attempt_events (org_id, attempt_id, seq, at, version, event)
-             SELECT lease.org_id, $1, n.seq, n.at, $6, n.event
-             FROM lease, unnest($3::bigint[], $4::timestamptz[], $5::jsonb[]) AS n (seq, at, event)
-             ON CONFLICT DO NOTHING
-           )
-           SELECT org_id, request_id FROM lease"#,
-        attempt.uuid(),
-        fence.0,
+    let Some((org_id, attempt_id)) = lease_hold(tx, fenced).await? else { return Ok(Appended::Stale) };
+    sqlx::query!(
+        "INSERT INTO eve.attempt_events (org_id, attempt_id, seq, at, version, event)
+         SELECT $1, $2, n.seq, n.at, $6, n.event
+         FROM unnest($3::bigint[], $4::timestamptz[], $5::jsonb[]) AS n (seq, at, event)
+         ON CONFLICT DO NOTHING",
+        org_id.uuid(),
+        attempt_id.uuid(),
         &seqs,
         &times as _,
         &events,
         EVENT_VERSION
     )
-    .fetch_optional(tx.conn())
+    .execute(tx.conn())
     .await
     .during("attempt_log_append")?;
-    Ok(row.map_or(Appended::Stale, |row| Appended::Stored {
-        org_id: OrgId::from_uuid(row.org_id),
-        request_id: RequestId::from_uuid(row.request_id),
-    }))
+    Ok(Appended::Stored)
 }
 
 /// A position in the log of a request, over all its attempts.
@@ -110,15 +97,19 @@ pub async fn request_log_list(
     limit: i64,
 ) -> Result<Vec<RequestLogEntry>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT a.number, e.attempt_id, e.seq, e.at, e.event
-         FROM eve.attempts a
-         JOIN eve.attempt_events e ON e.attempt_id = a.id
-         WHERE a.org_id = $1 AND a.request_id = $2 AND (a.number, e.seq) > ($3, $4)
-         ORDER BY a.number, e.seq
-         LIMIT $5",
-        tx.org().uuid(),
+        r#"SELECT a.fence AS "fence!", a.id AS "attempt_id!", e.seq, e.at, e.event
+           FROM (SELECT id, fence FROM eve.attempts WHERE request_id = $1
+                 UNION ALL
+                 SELECT attempt_id, fence FROM eve.leases WHERE request_id = $1) a
+           CROSS JOIN LATERAL (
+               SELECT e.seq, e.at, e.event FROM eve.attempt_events e
+               WHERE e.attempt_id = a.id AND e.seq > CASE WHEN a.fence = $2 THEN $3::bigint ELSE 0 END
+               ORDER BY e.seq LIMIT $4) e
+           WHERE a.fence >= $2
+           ORDER BY a.fence, e.seq
+           LIMIT $4"#,
         request.uuid(),
-        after.attempt,
+        i64::from(after.attempt),
         after.seq,
         limit
     )
@@ -128,7 +119,7 @@ pub async fn request_log_list(
     Ok(rows
         .into_iter()
         .map(|row| RequestLogEntry {
-            position: LogPosition { attempt: row.number, seq: row.seq },
+            position: LogPosition { attempt: i32::try_from(row.fence).unwrap_or(i32::MAX), seq: row.seq },
             attempt_id: AttemptId::from_uuid(row.attempt_id),
             at: row.at.to_jiff(),
             event: row.event,

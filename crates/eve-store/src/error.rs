@@ -41,6 +41,22 @@ impl StoreError {
         }
     }
 
+    /// Whether the connection broke, so that it is not known whether the statement was carried out.
+    pub fn is_disconnect(&self) -> bool {
+        match self {
+            Self::Query { source, .. } => crate::tx::is_broken(source),
+            Self::Migrate(_) | Self::Impossible { .. } => false,
+        }
+    }
+
+    /// Whether a key was there already.
+    pub fn is_duplicate(&self) -> bool {
+        match self {
+            Self::Query { source: sqlx::Error::Database(error), .. } => error.is_unique_violation(),
+            Self::Query { .. } | Self::Migrate(_) | Self::Impossible { .. } => false,
+        }
+    }
+
     /// The name of the constraint that a write broke, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
         match self {

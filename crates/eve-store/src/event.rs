@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use eve_core::AttemptId;
+use eve_core::LaneId;
 use eve_core::OrgId;
 use eve_core::RequestId;
 use jiff::Timestamp;
@@ -59,32 +60,36 @@ pub struct EventRow {
 }
 
 /// An event to be written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewEvent<'a> {
     /// Whose stream.
     pub org: OrgId,
     /// What happened, as `noun:verb`.
-    pub kind: &'a str,
+    pub kind: &'static str,
     /// To which request.
     pub request_id: Option<RequestId>,
     /// In which attempt.
     pub attempt_id: Option<AttemptId>,
+    /// The request's lane, which says the worker type.
+    pub lane: Option<LaneId>,
     /// Who did it.
     pub actor: &'a str,
-    /// Anything else.
-    pub payload: serde_json::Value,
 }
 
-/// Appends one event.
-pub async fn event_append(tx: &mut impl Tx, new: NewEvent<'_>) -> Result<(), StoreError> {
+/// Appends events, in this order.
+pub async fn event_append(tx: &mut impl Tx, new: &[NewEvent<'_>]) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "INSERT INTO eve.events (org_id, kind, request_id, attempt_id, actor, payload) VALUES ($1, $2, $3, $4, $5, $6)",
-        new.org.uuid(),
-        new.kind,
-        new.request_id.map(RequestId::uuid),
-        new.attempt_id.map(AttemptId::uuid),
-        new.actor,
-        new.payload
+        "INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text[])",
+        &new.iter().map(|event| event.org.uuid()).collect::<Vec<_>>(),
+        &new.iter().map(|event| event.request_id.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+        &new.iter().map(|event| event.attempt_id.map(AttemptId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+        &new.iter().map(|event| event.lane.map(|lane| lane.0)).collect::<Vec<_>>() as &[Option<i32>],
+        &new.iter().map(|event| event.kind.to_owned()).collect::<Vec<_>>(),
+        &new.iter().map(|event| event.actor.to_owned()).collect::<Vec<_>>()
     )
     .execute(tx.conn())
     .await
@@ -92,33 +97,13 @@ pub async fn event_append(tx: &mut impl Tx, new: NewEvent<'_>) -> Result<(), Sto
     Ok(())
 }
 
-/// Appends the event `request:created` for many requests of one worker type at once.
-pub async fn event_append_created(
-    tx: &mut OrgTx,
-    requests: &[RequestId],
-    worker_type: &str,
-    actor: &str,
-) -> Result<(), StoreError> {
-    let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
-    sqlx::query!(
-        "INSERT INTO eve.events (org_id, kind, request_id, actor, payload)
-         SELECT $1, 'request:created', id, $3, jsonb_build_object('worker_type', $4::text) FROM unnest($2::uuid[]) id",
-        tx.org().uuid(),
-        &ids,
-        actor,
-        worker_type
-    )
-    .execute(tx.conn())
-    .await
-    .during("event_append_created")?;
-    Ok(())
-}
-
 /// Events after a position that no open transaction can still precede, in order.
 pub async fn event_list(tx: &mut OrgTx, after: EventPosition, limit: i64) -> Result<Vec<EventRow>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT xid::text AS "xid!", seq, kind, request_id, attempt_id, actor, payload, at
-           FROM eve.events
+        r#"SELECT xid::text AS "xid!", seq, kind, request_id, attempt_id, actor, at,
+                  coalesce(payload, jsonb_strip_nulls(jsonb_build_object(
+                      'worker_type', (SELECT l.worker_type FROM eve.lanes l WHERE l.id = e.lane_id)))) AS "payload!"
+           FROM eve.events e
            WHERE org_id = $1 AND (xid, seq) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
            ORDER BY org_id, xid, seq
            LIMIT $4"#,

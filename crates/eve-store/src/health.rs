@@ -53,7 +53,7 @@ pub async fn database_health(tx: &mut PlatformTx) -> Result<DatabaseHealth, Stor
                 coalesce((SELECT extract(epoch FROM max(now() - xact_start))::float8 FROM pg_stat_activity
                           WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()), 0) AS oldest,
                 coalesce((SELECT sum(n_dead_tup)::bigint FROM pg_stat_user_tables
-                          WHERE schemaname = 'eve' AND relname IN ('queue', 'leases', 'requests', 'attempts')), 0) AS dead,
+                          WHERE schemaname = 'eve' AND relname IN ('queue', 'leases', 'parked', 'dependencies', 'workers')), 0) AS dead,
                 current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS durable,
                 EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS vector",
     )

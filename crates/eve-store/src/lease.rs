@@ -1,10 +1,11 @@
-//! Leases: who may write for an attempt, and until when. The database's clock decides.
+//! Leases: who may write for a request, by which fence. The worker's own row says until when.
 //!
-//! Rows are locked in one order everywhere, or two transactions could wait for each other: queue, request, lease.
-//! So a lease is found without a lock, its request locked, and the fence checked against the request.
+//! A write of an attempt finds the lease by request and fence, or changes nothing. Ending an attempt deletes the row,
+//! which is also its lock: of two who try, the second finds nothing.
 
 use eve_core::AttemptId;
 use eve_core::Fence;
+use eve_core::LaneId;
 use eve_core::OrgId;
 use eve_core::RequestId;
 use eve_core::StopKind;
@@ -15,141 +16,232 @@ use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
 use crate::error::During;
-
-/// A lease that is still held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// The organization.
-    pub org_id: OrgId,
-    /// The request.
-    pub request_id: RequestId,
-    /// The attempt.
-    pub attempt_id: AttemptId,
-    /// Its fence.
-    pub fence: Fence,
-    /// Who holds it.
-    pub worker_id: WorkerId,
-}
+use crate::queue::Columns;
+use crate::standing::LeaseFacts;
+use crate::standing::Standing;
+use crate::standing::lease_standing;
+use crate::standing::stop_kind;
+use crate::standing::stop_name;
 
 /// What a heartbeat learns about one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heartbeat {
-    /// The lease is extended.
-    Extended,
-    /// The lease is extended, and the agent is to be stopped.
+    /// The lease holds.
+    Held,
+    /// The lease holds, and the agent is to be stopped.
     StopWanted(StopKind),
     /// The lease is not there any more: whatever this attempt still does must not count.
     Lost,
 }
 
-/// Extends leases; one answer for each pair, in order.
-pub async fn lease_extend(
-    tx: &mut PlatformTx,
-    attempts: &[(AttemptId, Fence)],
-    lease: SignedDuration,
-) -> Result<Vec<Heartbeat>, StoreError> {
-    let ids: Vec<uuid::Uuid> = attempts.iter().map(|(id, _)| id.uuid()).collect();
-    let fences: Vec<i64> = attempts.iter().map(|(_, fence)| fence.0).collect();
+/// A request and the fence of one of its attempts.
+pub type Fenced = (RequestId, Fence);
+
+fn split(fenced: &[Fenced]) -> (Vec<uuid::Uuid>, Vec<i64>) {
+    fenced.iter().map(|(id, fence)| (id.uuid(), fence.0)).unzip()
+}
+
+/// Gives requests into workers' hands. Each names its lease.
+pub async fn lease_enter(tx: &mut impl Tx, rows: &[(Standing, LeaseFacts)]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (standings, leases): (Vec<Standing>, Vec<LeaseFacts>) = rows.iter().cloned().unzip();
+    let columns = Columns::of(&standings);
+    let attempts: Vec<uuid::Uuid> = leases.iter().map(|lease| lease.attempt_id.uuid()).collect();
+    let workers: Vec<uuid::Uuid> = leases.iter().map(|lease| lease.worker_id.uuid()).collect();
+    sqlx::query!(
+        "INSERT INTO eve.leases (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes,
+                                 max_attempts, attempt_id, worker_id)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::smallint[],
+                              $7::smallint[], $8::smallint[], $9::smallint[], $10::uuid[], $11::uuid[])",
+        &columns.ids,
+        &columns.orgs,
+        &columns.parents as &[Option<uuid::Uuid>],
+        &columns.fences,
+        &columns.lanes,
+        &columns.priorities,
+        &columns.burned,
+        &columns.crashes,
+        &columns.max_attempts,
+        &attempts,
+        &workers
+    )
+    .execute(tx.conn())
+    .await
+    .during("lease_enter")?;
+    Ok(())
+}
+
+/// Takes requests out of workers' hands whose fences are right. A pair that is not answered was stale.
+pub async fn lease_take(tx: &mut PlatformTx, fenced: &[Fenced]) -> Result<Vec<Standing>, StoreError> {
+    let (ids, fences) = split(fenced);
+    // `IS TRUE` keeps the pairs a filter: as a join they might lead to a scan of the table.
     let rows = sqlx::query!(
-        r#"UPDATE eve.leases l SET expires_at = now() + make_interval(secs => $3)
-           FROM unnest($1::uuid[], $2::bigint[]) AS h (attempt_id, fence)
-           WHERE l.attempt_id = h.attempt_id AND l.fence = h.fence
-           RETURNING l.attempt_id, l.stop"#,
+        r#"DELETE FROM eve.leases
+           WHERE request_id = ANY ($1)
+             AND ((request_id, fence) IN (SELECT * FROM unnest($1::uuid[], $2::bigint[]))) IS TRUE
+           RETURNING org_id, request_id, attempt_id, worker_id, parent_id, fence, claimed_at, started_at, lane_id,
+                     priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!""#,
         &ids,
-        &fences,
-        lease.as_secs_f64()
+        &fences
     )
     .fetch_all(tx.conn())
     .await
-    .during("lease_extend")?;
-    Ok(attempts
-        .iter()
-        .map(|(id, _)| match rows.iter().find(|row| row.attempt_id == id.uuid()) {
-            None => Heartbeat::Lost,
-            Some(row) => match row.stop.as_deref() {
-                Some("pause") => Heartbeat::StopWanted(StopKind::Pause),
-                Some(_) => Heartbeat::StopWanted(StopKind::Cancel),
-                None => Heartbeat::Extended,
-            },
-        })
-        .collect())
+    .during("lease_take")?;
+    rows.into_iter().map(|row| lease_standing!(row)).collect()
 }
 
-/// The lease of an attempt if the fence is right. Lock its request before you rely on it.
-pub async fn lease_find(tx: &mut PlatformTx, attempt: AttemptId, fence: Fence) -> Result<Option<Lease>, StoreError> {
-    let row = sqlx::query!(
-        "SELECT org_id, request_id, worker_id FROM eve.leases WHERE attempt_id = $1 AND fence = $2",
-        attempt.uuid(),
-        fence.0
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .during("lease_find")?;
-    Ok(row.map(|row| Lease {
-        org_id: OrgId::from_uuid(row.org_id),
-        request_id: RequestId::from_uuid(row.request_id),
-        attempt_id: attempt,
-        fence,
-        worker_id: WorkerId::from_uuid(row.worker_id),
-    }))
-}
-
-/// Leases that ran out, the longest ago first.
-pub async fn lease_expired(tx: &mut PlatformTx, limit: i64) -> Result<Vec<Lease>, StoreError> {
+/// Takes back what lost workers hold.
+pub async fn lease_take_lost(tx: &mut PlatformTx, limit: i64) -> Result<Vec<Standing>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT org_id, request_id, attempt_id, fence, worker_id FROM eve.leases
-         WHERE expires_at < now() ORDER BY expires_at LIMIT $1",
+        r#"DELETE FROM eve.leases WHERE ctid = ANY (ARRAY(
+               SELECT l.ctid FROM eve.leases l
+               WHERE l.worker_id = ANY (ARRAY(SELECT id FROM eve.workers WHERE state IN ('lost', 'stopped')))
+               LIMIT $1 FOR UPDATE SKIP LOCKED))
+           RETURNING org_id, request_id, attempt_id, worker_id, parent_id, fence, claimed_at, started_at, lane_id,
+                     priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!""#,
         limit
     )
     .fetch_all(tx.conn())
     .await
-    .during("lease_expired")?;
+    .during("lease_take_lost")?;
+    rows.into_iter().map(|row| lease_standing!(row)).collect()
+}
+
+/// Takes back what a worker was given and does not know of: the answer to its claim was lost. Only what is older than
+/// `older`, since an answer may still be on its way; and only what was not started, since a heartbeat that comes late
+/// does not name what was started after it was sent.
+pub async fn lease_take_unheard(
+    tx: &mut PlatformTx,
+    worker: WorkerId,
+    held: &[Fenced],
+    older: SignedDuration,
+) -> Result<Vec<Standing>, StoreError> {
+    let (ids, _) = split(held);
+    let rows = sqlx::query!(
+        r#"DELETE FROM eve.leases
+           WHERE worker_id = $1 AND started_at IS NULL AND claimed_at < now() - make_interval(secs => $3)
+             AND request_id <> ALL ($2)
+           RETURNING org_id, request_id, attempt_id, worker_id, parent_id, fence, claimed_at, started_at, lane_id,
+                     priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!""#,
+        worker.uuid(),
+        &ids,
+        older.as_secs_f64()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("lease_take_unheard")?;
+    rows.into_iter().map(|row| lease_standing!(row)).collect()
+}
+
+/// How leases stand; one answer for each pair, in order.
+pub async fn lease_check(tx: &mut PlatformTx, fenced: &[Fenced]) -> Result<Vec<Heartbeat>, StoreError> {
+    let (ids, fences) = split(fenced);
+    let rows = sqlx::query!(
+        r#"SELECT l.request_id AS "request_id?", l.stop
+           FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS h (request_id, fence, place)
+           LEFT JOIN eve.leases l ON l.request_id = h.request_id AND l.fence = h.fence
+           ORDER BY h.place"#,
+        &ids,
+        &fences
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("lease_check")?;
     Ok(rows
         .into_iter()
-        .map(|row| Lease {
-            org_id: OrgId::from_uuid(row.org_id),
-            request_id: RequestId::from_uuid(row.request_id),
-            attempt_id: AttemptId::from_uuid(row.attempt_id),
-            fence: Fence(row.fence),
-            worker_id: WorkerId::from_uuid(row.worker_id),
+        .map(|row| match (row.request_id, stop_kind(row.stop.as_deref())) {
+            (None, _) => Heartbeat::Lost,
+            (Some(_), Some(kind)) => Heartbeat::StopWanted(kind),
+            (Some(_), None) => Heartbeat::Held,
         })
         .collect())
 }
 
-/// Whether the lease, whose request is locked, is still there and still out of time; it is locked then, too.
-pub async fn lease_lock_expired(tx: &mut PlatformTx, lease: &Lease) -> Result<bool, StoreError> {
+/// Notes that an agent runs, and with what. Nothing if the fence is old; the flag says whether it is news.
+pub async fn lease_start(
+    tx: &mut PlatformTx,
+    fenced: Fenced,
+    harness: &str,
+) -> Result<Option<(Standing, bool)>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT 1 AS "one!" FROM eve.leases
-           WHERE attempt_id = $1 AND fence = $2 AND expires_at < now() FOR UPDATE"#,
-        lease.attempt_id.uuid(),
-        lease.fence.0
+        r#"UPDATE eve.leases l SET started_at = coalesce(l.started_at, now()), harness = $3
+           FROM (SELECT request_id, started_at AS before FROM eve.leases
+                 WHERE request_id = $1 AND fence = $2 FOR NO KEY UPDATE) old
+           WHERE l.request_id = old.request_id
+           RETURNING l.org_id, l.request_id, l.attempt_id, l.worker_id, l.parent_id, l.fence, l.claimed_at,
+                     old.before AS started_at, l.lane_id, l.priority, l.burned, l.crashes, l.max_attempts, l.stop,
+                     l.harness, l.session_id, now() AS "now!""#,
+        fenced.0.uuid(),
+        fenced.1.0,
+        harness
     )
     .fetch_optional(tx.conn())
     .await
-    .during("lease_lock_expired")?;
-    Ok(row.is_some())
+    .during("lease_start")?;
+    row.map(|row| {
+        let news = row.started_at.is_none();
+        lease_standing!(row).map(|standing| (standing, news))
+    })
+    .transpose()
 }
 
-/// Ends a lease.
-pub async fn lease_end(tx: &mut impl Tx, attempt: AttemptId) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM eve.leases WHERE attempt_id = $1", attempt.uuid())
+/// Notes the agent's session as soon as it is known, so that a crash does not lose it.
+pub async fn lease_session_note(tx: &mut PlatformTx, request: RequestId, session: &str) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE eve.leases SET session_id = $2 WHERE request_id = $1", request.uuid(), session)
         .execute(tx.conn())
         .await
-        .during("lease_end")?;
+        .during("lease_session_note")?;
     Ok(())
 }
 
-/// Leaves word for the holder that the agent is to be stopped.
-pub async fn lease_stop(tx: &mut impl Tx, attempt: AttemptId, kind: StopKind) -> Result<(), StoreError> {
-    let stop = match kind {
-        StopKind::Cancel => "cancel",
-        StopKind::Pause => "pause",
-    };
-    sqlx::query!("UPDATE eve.leases SET stop = $2 WHERE attempt_id = $1", attempt.uuid(), stop)
+/// Leaves word for the holder that the agent is to be stopped. The row is locked.
+pub async fn lease_stop(tx: &mut impl Tx, request: RequestId, kind: StopKind) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE eve.leases SET stop = $2 WHERE request_id = $1", request.uuid(), stop_name(Some(kind)))
         .execute(tx.conn())
         .await
         .during("lease_stop")?;
     Ok(())
+}
+
+/// Keeps the leases of these requests from ending until this transaction is over; those that have none are ignored.
+pub async fn lease_pin(tx: &mut impl Tx, requests: &[RequestId]) -> Result<(), StoreError> {
+    let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
+    sqlx::query!(
+        r#"SELECT 1 AS "one!" FROM eve.leases WHERE request_id = ANY ($1) ORDER BY request_id FOR KEY SHARE"#,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("lease_pin")?;
+    Ok(())
+}
+
+/// Live attempts of a lane under one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveCount {
+    /// The lane of the requests.
+    pub lane: LaneId,
+    /// The account that their workers' agents are signed in with, where one is named.
+    pub account: Option<String>,
+    /// How many.
+    pub running: i64,
+}
+
+/// Live attempts by lane and account, for the counts behind concurrency limits.
+pub async fn lease_counts(tx: &mut PlatformTx) -> Result<Vec<LiveCount>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT l.lane_id, w.account AS "account?", count(*) AS "running!"
+           FROM eve.leases l LEFT JOIN eve.workers w ON w.id = l.worker_id GROUP BY l.lane_id, w.account"#
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("lease_counts")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LiveCount { lane: LaneId(row.lane_id), account: row.account, running: row.running })
+        .collect())
 }
 
 /// Number of live attempts.
@@ -158,4 +250,17 @@ pub async fn lease_count(tx: &mut impl Tx) -> Result<i64, StoreError> {
         .fetch_one(tx.conn())
         .await
         .during("lease_count")
+}
+
+/// Whose attempt this is, if its fence is right. Locked against ending until the transaction is over.
+pub async fn lease_hold(tx: &mut PlatformTx, fenced: Fenced) -> Result<Option<(OrgId, AttemptId)>, StoreError> {
+    let row = sqlx::query!(
+        "SELECT org_id, attempt_id FROM eve.leases WHERE request_id = $1 AND fence = $2 FOR KEY SHARE",
+        fenced.0.uuid(),
+        fenced.1.0
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .during("lease_hold")?;
+    Ok(row.map(|row| (OrgId::from_uuid(row.org_id), AttemptId::from_uuid(row.attempt_id))))
 }

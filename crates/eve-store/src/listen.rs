@@ -83,3 +83,16 @@ pub async fn notify(store: &Store, payload: &str) -> Result<(), StoreError> {
         .during("notify")?;
     Ok(())
 }
+
+/// How many connections listen, this process's own among them.
+pub async fn listener_count(store: &Store) -> Result<i64, StoreError> {
+    // Of other log-ins a connection's name is not shown, so one without a name counts.
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND backend_type = 'client backend'
+           AND coalesce(nullif(application_name, ''), 'eve-listen') = 'eve-listen'",
+    )
+    .fetch_one(store.platform_pool())
+    .await
+    .during("listener_count")
+}

@@ -1,17 +1,13 @@
-//! The queue: exactly the pending requests, claimed in batches.
+//! The queue: exactly the requests that are ready, in lanes, taken in batches.
 //!
-//! A claim takes rows with SKIP LOCKED in the order of the index and never looks at one that it may not take: not
-//! at leased, blocked or finished requests, which are not there, and not at those due later, which lie behind the
-//! end of the range that it reads in each priority.
+//! A lane and a priority name a stretch of one index, in the order of ids. A claim says how many it wants of each, and
+//! may start behind the last id it took there: rows that are deleted but still visible to some old snapshot cost it
+//! nothing then. SKIP LOCKED makes any number of claims at once safe; what to want is decided elsewhere.
 
-use eve_core::AttemptId;
-use eve_core::Fence;
-use eve_core::OrgId;
+use eve_core::LaneId;
 use eve_core::Priority;
-use eve_core::ProjectId;
 use eve_core::RequestId;
-use eve_core::UserId;
-use eve_core::WorkerId;
+use eve_core::RequestState;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
@@ -20,178 +16,183 @@ use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
 use crate::error::During;
-use crate::new_id;
-use crate::request::LockedRequest;
-use crate::request::stamp;
-
-/// A request in a worker's hands: all that it needs to run it.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The attempt that this makes.
-    pub attempt_id: AttemptId,
-    /// Its fence.
-    pub fence: Fence,
-    /// Which attempt of the request this is, from 1.
-    pub number: i64,
-    /// The organization.
-    pub org_id: OrgId,
-    /// The request.
-    pub request_id: RequestId,
-    /// Who asked.
-    pub user_id: UserId,
-    /// The project.
-    pub project_id: Option<ProjectId>,
-    /// Who does it.
-    pub worker_type: String,
-    /// A line for branch names.
-    pub title: String,
-    /// What to do.
-    pub prompt: String,
-    /// The skill of the worker type.
-    pub instructions: String,
-    /// The repository to work in.
-    pub repository: Option<String>,
-    /// The branch or commit to start from.
-    pub branch: Option<String>,
-    /// Variables for the agent.
-    pub context: serde_json::Value,
-    /// The harness, of the request or else of the worker type.
-    pub harness: Option<String>,
-    /// The model, of the request or else of the worker type.
-    pub model: Option<String>,
-    /// Longest run.
-    pub timeout_seconds: i32,
-    /// Longest silence.
-    pub idle_timeout_seconds: i32,
-    /// The agent's session of an earlier attempt that ended with a question or was cut short.
-    pub resume_session: Option<String>,
-}
+use crate::standing::Standing;
+use crate::standing::common;
 
 /// Stands for every worker type.
 pub const EVERY_TYPE: &str = "*";
 
-/// Takes up to `limit` due requests for a worker, most urgent first, each with a lease of `lease`.
-///
-/// Worker types are names, or [`EVERY_TYPE`].
-pub async fn queue_claim(
-    tx: &mut PlatformTx,
-    worker: WorkerId,
-    worker_types: &[String],
-    limit: usize,
-    lease: SignedDuration,
-) -> Result<Vec<Claim>, StoreError> {
-    let ids: Vec<uuid::Uuid> = (0..limit).map(|_| new_id()).collect();
+/// How many requests to take of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pick {
+    /// The lane.
+    pub lane: LaneId,
+    /// How urgent.
+    pub priority: Priority,
+    /// Only behind this id; the nil id for all.
+    pub after: RequestId,
+    /// At most so many.
+    pub want: i32,
+}
+
+/// Takes requests out of the queue, oldest first in each lane.
+pub async fn queue_take(tx: &mut PlatformTx, picks: &[Pick]) -> Result<Vec<Standing>, StoreError> {
+    let lanes: Vec<i32> = picks.iter().map(|pick| pick.lane.0).collect();
+    let priorities: Vec<i16> = picks.iter().map(|pick| pick.priority.number()).collect();
+    let after: Vec<uuid::Uuid> = picks.iter().map(|pick| pick.after.uuid()).collect();
+    let want: Vec<i32> = picks.iter().map(|pick| pick.want).collect();
+    // The array instead of a join keeps the plan from reading the whole table when nothing is known of the limits.
     let rows = sqlx::query!(
-        r#"WITH picked AS MATERIALIZED (
-             SELECT c.request_id
-             FROM generate_series(1, 4) AS p (priority)
-             CROSS JOIN (SELECT unnest($1::text[]) UNION SELECT name FROM eve.worker_types WHERE '*' = ANY ($1)) AS t (worker_type)
-             CROSS JOIN LATERAL (
-                 SELECT q.request_id FROM eve.queue q
-                 WHERE q.worker_type = t.worker_type AND q.priority = p.priority AND q.run_at <= now()
-                 ORDER BY q.run_at, q.request_id
-                 LIMIT $2 FOR UPDATE SKIP LOCKED) c
-             LIMIT $2
-           ), gone AS (
-             DELETE FROM eve.queue WHERE request_id = ANY (ARRAY(SELECT request_id FROM picked))
-             RETURNING request_id, org_id
-           ), named AS (
-             SELECT request_id, org_id, ($3::uuid[])[row_number() OVER ()] AS attempt_id FROM gone
-           ), taken AS (
-             UPDATE eve.requests r
-             SET state = 'claimed', run_at = NULL, fence = r.fence + 1, attempt_id = n.attempt_id
-             FROM named n
-             WHERE r.org_id = n.org_id AND r.id = n.request_id AND r.state = 'pending'
-             RETURNING r.*
-           ), attempts AS (
-             INSERT INTO eve.attempts (org_id, id, request_id, number, fence, worker_id, state, harness, model)
-             SELECT org_id, attempt_id, id, fence, fence, $4, 'claimed', harness, model FROM taken
-           ), leases AS (
-             INSERT INTO eve.leases (attempt_id, org_id, request_id, worker_id, fence, expires_at)
-             SELECT attempt_id, org_id, id, $4, fence, now() + make_interval(secs => $5) FROM taken
-           ), events AS (
-             INSERT INTO eve.events (org_id, kind, request_id, attempt_id, actor, payload)
-             SELECT org_id, 'request:claimed', id, attempt_id, 'worker', jsonb_build_object('worker_type', worker_type, 'number', fence) FROM taken
-           )
-           SELECT t.attempt_id AS "attempt_id!", t.fence, t.org_id, t.id, t.user_id, t.project_id, t.worker_type,
-                  t.title, t.prompt, w.instructions, t.repository, t.branch, t.context,
-                  coalesce(t.harness, w.harness) AS harness, coalesce(t.model, w.model) AS model,
-                  coalesce(t.timeout_seconds, w.timeout_seconds) AS "timeout_seconds!", w.idle_timeout_seconds,
-                  (SELECT a.session_id FROM eve.attempts a
-                   WHERE t.fence > 1 AND a.org_id = t.org_id AND a.request_id = t.id AND a.session_id IS NOT NULL
-                   ORDER BY a.fence DESC LIMIT 1) AS resume_session
-           FROM taken t
-           JOIN eve.worker_types w ON w.org_id = t.org_id AND w.name = t.worker_type
-           ORDER BY t.priority, t.id"#,
-        worker_types,
-        i64::try_from(limit).unwrap_or(i64::MAX),
-        &ids,
-        worker.uuid(),
-        lease.as_secs_f64()
+        r#"DELETE FROM eve.queue WHERE ctid = ANY (ARRAY(
+               SELECT c.ctid
+               FROM unnest($1::int[], $2::smallint[], $3::uuid[], $4::int[]) AS w (lane_id, priority, after, want)
+               CROSS JOIN LATERAL (
+                   SELECT q.ctid FROM eve.queue q
+                   WHERE q.lane_id = w.lane_id AND q.priority = w.priority AND q.request_id > w.after
+                   ORDER BY q.request_id LIMIT w.want FOR UPDATE SKIP LOCKED) c))
+           RETURNING org_id, request_id, parent_id, fence, lane_id, priority, burned, crashes, max_attempts,
+                     now() AS "now!""#,
+        &lanes,
+        &priorities,
+        &after,
+        &want
     )
     .fetch_all(tx.conn())
     .await
-    .during("queue_claim")?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Claim {
-            attempt_id: AttemptId::from_uuid(row.attempt_id),
-            fence: Fence(row.fence),
-            number: row.fence,
-            org_id: OrgId::from_uuid(row.org_id),
-            request_id: RequestId::from_uuid(row.id),
-            user_id: UserId::from_uuid(row.user_id),
-            project_id: row.project_id.map(ProjectId::from_uuid),
-            worker_type: row.worker_type,
-            title: row.title,
-            prompt: row.prompt,
-            instructions: row.instructions,
-            repository: row.repository,
-            branch: row.branch,
-            context: row.context,
-            harness: row.harness,
-            model: row.model,
-            timeout_seconds: row.timeout_seconds,
-            idle_timeout_seconds: row.idle_timeout_seconds,
-            resume_session: row.resume_session,
+    .during("queue_take")?;
+    rows.into_iter()
+        .map(|row| {
+            let run_at = row.now.to_jiff();
+            common!(row).standing("queue", RequestState::Pending { run_at }, None)
         })
-        .collect())
+        .collect()
 }
 
-/// Puts a request among the claimable.
-pub async fn queue_add(tx: &mut impl Tx, locked: &LockedRequest, run_at: Timestamp) -> Result<(), StoreError> {
+/// Puts requests into the queue.
+pub async fn queue_enter(tx: &mut impl Tx, rows: &[Standing]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(rows);
     sqlx::query!(
-        "INSERT INTO eve.queue (request_id, org_id, worker_type, priority, run_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (request_id) DO UPDATE SET run_at = excluded.run_at, priority = excluded.priority",
-        locked.id.uuid(),
-        locked.org_id.uuid(),
-        locked.worker_type,
-        locked.priority.number(),
-        stamp(run_at) as _
+        "INSERT INTO eve.queue (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes, max_attempts)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::smallint[],
+                              $7::smallint[], $8::smallint[], $9::smallint[])",
+        &columns.ids,
+        &columns.orgs,
+        &columns.parents as &[Option<uuid::Uuid>],
+        &columns.fences,
+        &columns.lanes,
+        &columns.priorities,
+        &columns.burned,
+        &columns.crashes,
+        &columns.max_attempts
     )
     .execute(tx.conn())
     .await
-    .during("queue_add")?;
+    .during("queue_enter")?;
     Ok(())
 }
 
-/// Waits for a claim of this request that is going on. Call it before locking the request: a claim locks the queue's
-/// row first, too.
-pub async fn queue_lock(tx: &mut impl Tx, id: RequestId) -> Result<(), StoreError> {
-    sqlx::query!(r#"SELECT 1 AS "one!" FROM eve.queue WHERE request_id = $1 FOR UPDATE"#, id.uuid())
-        .fetch_optional(tx.conn())
-        .await
-        .during("queue_lock")?;
+/// Takes one request out of the queue, whose row is locked.
+pub async fn queue_leave(tx: &mut impl Tx, standing: &Standing) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM eve.queue WHERE lane_id = $1 AND priority = $2 AND request_id = $3",
+        standing.lane.0,
+        standing.priority.number(),
+        standing.id.uuid()
+    )
+    .execute(tx.conn())
+    .await
+    .during("queue_leave")?;
     Ok(())
 }
 
-/// Takes a request from among the claimable.
-pub async fn queue_remove(tx: &mut impl Tx, locked: &LockedRequest) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM eve.queue WHERE request_id = $1", locked.id.uuid())
-        .execute(tx.conn())
-        .await
-        .during("queue_remove")?;
-    Ok(())
+/// The columns that all places but the results have, side by side.
+pub(crate) struct Columns {
+    pub(crate) ids: Vec<uuid::Uuid>,
+    pub(crate) orgs: Vec<uuid::Uuid>,
+    pub(crate) parents: Vec<Option<uuid::Uuid>>,
+    pub(crate) fences: Vec<i64>,
+    pub(crate) lanes: Vec<i32>,
+    pub(crate) priorities: Vec<i16>,
+    pub(crate) burned: Vec<i16>,
+    pub(crate) crashes: Vec<i16>,
+    pub(crate) max_attempts: Vec<i16>,
+}
+
+impl Columns {
+    pub(crate) fn of(rows: &[Standing]) -> Self {
+        let small = |number: u16| i16::try_from(number).unwrap_or(i16::MAX);
+        Self {
+            ids: rows.iter().map(|row| row.id.uuid()).collect(),
+            orgs: rows.iter().map(|row| row.org_id.uuid()).collect(),
+            parents: rows.iter().map(|row| row.parent_id.map(RequestId::uuid)).collect(),
+            fences: rows.iter().map(|row| row.life.fence.0).collect(),
+            lanes: rows.iter().map(|row| row.lane.0).collect(),
+            priorities: rows.iter().map(|row| row.priority.number()).collect(),
+            burned: rows.iter().map(|row| small(row.life.burned)).collect(),
+            crashes: rows.iter().map(|row| small(row.life.crashes)).collect(),
+            max_attempts: rows.iter().map(|row| small(row.life.policy.max_attempts)).collect(),
+        }
+    }
+}
+
+/// The oldest request of a lane at a priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The lane.
+    pub lane: LaneId,
+    /// How urgent.
+    pub priority: Priority,
+    /// The oldest that waits there.
+    pub id: RequestId,
+}
+
+fn head(lane: i32, priority: i16, id: uuid::Uuid) -> Result<Head, StoreError> {
+    let priority = Priority::from_number(priority)
+        .ok_or_else(|| StoreError::Impossible { table: "queue", detail: format!("priority {priority}") })?;
+    Ok(Head { lane: LaneId(lane), priority, id: RequestId::from_uuid(id) })
+}
+
+/// The heads of all lanes: one index probe for each, whatever waits behind it.
+pub async fn queue_heads(tx: &mut PlatformTx) -> Result<Vec<Head>, StoreError> {
+    let rows = sqlx::query!(
+        r#"WITH RECURSIVE l AS (
+               (SELECT lane_id, priority, request_id FROM eve.queue ORDER BY lane_id, priority, request_id LIMIT 1)
+               UNION ALL
+               SELECT n.* FROM l CROSS JOIN LATERAL (
+                   SELECT q.lane_id, q.priority, q.request_id FROM eve.queue q
+                   WHERE (q.lane_id, q.priority) > (l.lane_id, l.priority)
+                   ORDER BY q.lane_id, q.priority, q.request_id LIMIT 1) n)
+           SELECT lane_id AS "lane_id!", priority AS "priority!", request_id AS "request_id!" FROM l"#
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("queue_heads")?;
+    rows.into_iter().map(|row| head(row.lane_id, row.priority, row.request_id)).collect()
+}
+
+/// The heads of these lanes behind the given ids, where something waits.
+pub async fn queue_heads_after(tx: &mut PlatformTx, after: &[Head]) -> Result<Vec<Head>, StoreError> {
+    let lanes: Vec<i32> = after.iter().map(|head| head.lane.0).collect();
+    let priorities: Vec<i16> = after.iter().map(|head| head.priority.number()).collect();
+    let ids: Vec<uuid::Uuid> = after.iter().map(|head| head.id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT w.lane_id AS "lane_id!", w.priority AS "priority!", q.request_id
+           FROM unnest($1::int[], $2::smallint[], $3::uuid[]) AS w (lane_id, priority, after)
+           CROSS JOIN LATERAL (
+               SELECT q.request_id FROM eve.queue q
+               WHERE q.lane_id = w.lane_id AND q.priority = w.priority AND q.request_id > w.after
+               ORDER BY q.request_id LIMIT 1) q"#,
+        &lanes,
+        &priorities,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("queue_heads_after")?;
+    rows.into_iter().map(|row| head(row.lane_id, row.priority, row.request_id)).collect()
 }
 
 /// What waits for one worker type.
@@ -205,28 +206,47 @@ pub struct QueueDepth {
     pub ready: i64,
     /// Due later.
     pub delayed: i64,
-    /// When the oldest ready one became due.
+    /// When the oldest ready one was asked for.
     pub oldest: Option<Timestamp>,
+}
+
+/// The moment in a UUIDv7.
+pub(crate) fn moment(id: uuid::Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
 }
 
 macro_rules! depth_rows {
     ($tx:expr) => {{
         let rows = sqlx::query!(
-            r#"SELECT worker_type, priority, count(*) FILTER (WHERE run_at <= now()) AS "ready!",
-                      count(*) FILTER (WHERE run_at > now()) AS "delayed!",
-                      min(run_at) FILTER (WHERE run_at <= now()) AS oldest
-               FROM eve.queue GROUP BY worker_type, priority ORDER BY worker_type, priority LIMIT 2000"#
+            r#"SELECT l.worker_type, w.priority AS "priority!", sum(w.ready)::bigint AS "ready!",
+                      sum(w.delayed)::bigint AS "delayed!", min(w.oldest::text) AS oldest
+               FROM (SELECT lane_id, priority, count(*) AS ready, 0 AS delayed,
+                            (array_agg(request_id ORDER BY request_id))[1] AS oldest
+                     FROM eve.queue GROUP BY lane_id, priority
+                     UNION ALL
+                     SELECT lane_id, priority, 0, count(*), NULL
+                     FROM eve.parked WHERE state = 'pending' GROUP BY lane_id, priority) w
+               JOIN eve.lanes l ON l.id = w.lane_id
+               GROUP BY l.worker_type, w.priority ORDER BY l.worker_type, w.priority LIMIT 2000"#
         )
         .fetch_all($tx.conn())
         .await
         .during("queue_depth")?;
         rows.into_iter()
-            .map(|row| QueueDepth {
-                worker_type: row.worker_type,
-                priority: Priority::from_number(row.priority).unwrap_or_default(),
-                ready: row.ready,
-                delayed: row.delayed,
-                oldest: row.oldest.map(|at| at.to_jiff()),
+            .map(|row| {
+                let priority = Priority::from_number(row.priority).ok_or_else(|| StoreError::Impossible {
+                    table: "queue",
+                    detail: format!("priority {}", row.priority),
+                })?;
+                let oldest = row.oldest.and_then(|id| id.parse().ok()).and_then(moment);
+                Ok(QueueDepth {
+                    worker_type: row.worker_type,
+                    priority,
+                    ready: row.ready,
+                    delayed: row.delayed,
+                    oldest,
+                })
             })
             .collect()
     }};
@@ -234,30 +254,21 @@ macro_rules! depth_rows {
 
 /// What waits in the transaction's organization.
 pub async fn queue_depth(tx: &mut OrgTx) -> Result<Vec<QueueDepth>, StoreError> {
-    Ok(depth_rows!(tx))
+    depth_rows!(tx)
 }
 
 /// What waits in all organizations together.
 pub async fn queue_depth_total(tx: &mut PlatformTx) -> Result<Vec<QueueDepth>, StoreError> {
-    Ok(depth_rows!(tx))
+    depth_rows!(tx)
 }
 
-/// When the next request becomes due that is not due yet, for these worker types.
-pub async fn queue_next_due(
-    tx: &mut PlatformTx,
-    worker_types: &[String],
-) -> Result<Option<SignedDuration>, StoreError> {
+/// How long until the next parked request is due, if one is.
+pub async fn queue_next_due(tx: &mut PlatformTx) -> Result<Option<SignedDuration>, StoreError> {
     let seconds = sqlx::query_scalar!(
-        r#"SELECT min(extract(epoch FROM next.run_at - now()))::float8
-           FROM generate_series(1, 4) AS p (priority)
-           CROSS JOIN (SELECT unnest($1::text[]) UNION SELECT name FROM eve.worker_types WHERE '*' = ANY ($1)) AS t (worker_type)
-           CROSS JOIN LATERAL (
-               SELECT q.run_at FROM eve.queue q
-               WHERE q.worker_type = t.worker_type AND q.priority = p.priority AND q.run_at > now()
-               ORDER BY q.run_at LIMIT 1) next"#,
-        worker_types
+        r#"SELECT extract(epoch FROM run_at - now())::float8 AS "seconds!"
+           FROM eve.parked WHERE run_at IS NOT NULL ORDER BY run_at LIMIT 1"#
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await
     .during("queue_next_due")?;
     Ok(seconds.map(|seconds| SignedDuration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))

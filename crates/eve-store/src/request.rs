@@ -1,10 +1,10 @@
-//! Requests: the row as asked for, and the state that `eve-core` decides on.
+//! Requests: what was asked, written once; and the view of it with where it stands.
 
-mod life;
+mod create;
 
-pub use life::LockedRequest;
-pub use life::request_life_lock;
-pub use life::request_life_save;
+pub use create::CREATE_LIMIT;
+pub use create::NewRequest;
+pub use create::request_create;
 
 use eve_core::AttemptId;
 use eve_core::DependencyPolicy;
@@ -16,59 +16,13 @@ use eve_core::StateName;
 use eve_core::UserId;
 use eve_core::WorkerTypeName;
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
+use jiff_sqlx::ToSqlx as _;
 
 use crate::OrgTx;
+use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
 use crate::error::During;
-
-/// What was asked, ready to be written.
-#[derive(Debug, Clone)]
-pub struct NewRequest {
-    /// Its id.
-    pub id: RequestId,
-    /// Who asked.
-    pub user_id: UserId,
-    /// The project it belongs to.
-    pub project_id: Option<ProjectId>,
-    /// The request that created it.
-    pub parent_id: Option<RequestId>,
-    /// The request that it repeats.
-    pub replay_of: Option<RequestId>,
-    /// Who does it.
-    pub worker_type: WorkerTypeName,
-    /// A line for lists and branch names.
-    pub title: String,
-    /// What to do.
-    pub prompt: String,
-    /// The repository to work in.
-    pub repository: Option<String>,
-    /// The branch or commit to start from.
-    pub branch: Option<String>,
-    /// Variables for the agent.
-    pub context: serde_json::Value,
-    /// Settings that no column holds.
-    pub config: serde_json::Value,
-    /// Whatever the asker wants to find again.
-    pub metadata: serde_json::Value,
-    /// Where the answer goes.
-    pub reply_to: Option<serde_json::Value>,
-    /// The harness to use.
-    pub harness: Option<String>,
-    /// The model to use.
-    pub model: Option<String>,
-    /// Longest run of an attempt.
-    pub timeout_seconds: Option<i32>,
-    /// Attempts that may count.
-    pub max_attempts: i32,
-    /// What a failed dependency means.
-    pub on_dependency_failure: DependencyPolicy,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// When it may start; nothing while it is blocked.
-    pub run_at: Option<Timestamp>,
-}
 
 /// A request as people see it.
 #[derive(Debug, Clone)]
@@ -154,67 +108,136 @@ pub struct RequestFilter {
     pub parent_id: Option<RequestId>,
 }
 
-/// Writes requests and puts them among the claimable or the blocked; all of one organization, a few thousand at most.
-pub async fn request_create(tx: &mut OrgTx, new: &[NewRequest]) -> Result<(), StoreError> {
-    // One statement for any number: the arrays are unnested side by side. The rest of the columns travels as JSON,
-    // which costs less than twenty more arrays.
-    let org = tx.org().uuid();
-    let rows: Vec<serde_json::Value> = new.iter().map(as_json).collect();
-    sqlx::query!(
-        "WITH made AS (INSERT INTO eve.requests (org_id, id, user_id, project_id, parent_id, replay_of, worker_type, title, prompt,
-             repository, branch, context, config, metadata, reply_to, harness, model, timeout_seconds, max_attempts,
-             on_dependency_failure, priority, state, run_at)
-         SELECT $1, r.id, r.user_id, r.project_id, r.parent_id, r.replay_of, r.worker_type, r.title, r.prompt,
-             r.repository, r.branch, r.context, r.config, r.metadata, r.reply_to, r.harness, r.model,
-             r.timeout_seconds, r.max_attempts, r.on_dependency_failure, r.priority,
-             CASE WHEN r.run_at IS NULL THEN 'blocked' ELSE 'pending' END, r.run_at
-         FROM jsonb_to_recordset($2) AS r (id uuid, user_id uuid, project_id uuid, parent_id uuid, replay_of uuid,
-             worker_type text, title text, prompt text, repository text, branch text, context jsonb, config jsonb,
-             metadata jsonb, reply_to jsonb, harness text, model text, timeout_seconds int, max_attempts int,
-             on_dependency_failure text, priority smallint, run_at timestamptz)
-         RETURNING org_id, id, worker_type, priority, run_at),
-         queued AS (INSERT INTO eve.queue (request_id, org_id, worker_type, priority, run_at)
-             SELECT id, org_id, worker_type, priority, run_at FROM made WHERE run_at IS NOT NULL)
-         INSERT INTO eve.blocked (request_id, org_id) SELECT id, org_id FROM made WHERE run_at IS NULL",
-        org,
-        serde_json::Value::Array(rows)
-    )
-    .execute(tx.conn())
-    .await
-    .during("request_create")?;
-    Ok(())
+/// What an attempt needs of a request, for many at once.
+#[derive(Debug, Clone)]
+pub struct Brief {
+    /// The request.
+    pub id: RequestId,
+    /// Who asked.
+    pub user_id: UserId,
+    /// A line for branch names.
+    pub title: String,
+    /// What to do.
+    pub prompt: String,
+    /// The repository to work in.
+    pub repository: Option<String>,
+    /// The branch or commit to start from.
+    pub branch: Option<String>,
+    /// Variables for the agent.
+    pub context: serde_json::Value,
+    /// The harness asked for.
+    pub harness: Option<String>,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// Longest run of an attempt.
+    pub timeout_seconds: Option<i32>,
 }
 
-fn as_json(new: &NewRequest) -> serde_json::Value {
-    serde_json::json!({
-        "id": new.id.uuid(),
-        "user_id": new.user_id.uuid(),
-        "project_id": new.project_id.map(ProjectId::uuid),
-        "parent_id": new.parent_id.map(RequestId::uuid),
-        "replay_of": new.replay_of.map(RequestId::uuid),
-        "worker_type": new.worker_type.as_str(),
-        "title": new.title,
-        "prompt": new.prompt,
-        "repository": new.repository,
-        "branch": new.branch,
-        "context": new.context,
-        "config": new.config,
-        "metadata": new.metadata,
-        "reply_to": new.reply_to,
-        "harness": new.harness,
-        "model": new.model,
-        "timeout_seconds": new.timeout_seconds,
-        "max_attempts": new.max_attempts,
-        "on_dependency_failure": new.on_dependency_failure.name(),
-        "priority": new.priority.number(),
-        "run_at": new.run_at,
-    })
+/// What attempts of these requests need to know.
+pub async fn request_brief_list(
+    tx: &mut PlatformTx,
+    requests: &[(OrgId, RequestId)],
+) -> Result<Vec<Brief>, StoreError> {
+    let orgs: Vec<uuid::Uuid> = requests.iter().map(|(org, _)| org.uuid()).collect();
+    let ids: Vec<uuid::Uuid> = requests.iter().map(|(_, id)| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT r.id, r.user_id, r.title, r.prompt, r.repository, r.branch, r.context, r.harness, r.model,
+                  r.timeout_seconds
+           FROM unnest($1::uuid[], $2::uuid[]) AS h (org_id, id)
+           CROSS JOIN LATERAL (
+               SELECT * FROM eve.requests r WHERE r.org_id = h.org_id AND r.id = h.id OFFSET 0) r"#,
+        &orgs,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("request_brief_list")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Brief {
+            id: RequestId::from_uuid(row.id),
+            user_id: UserId::from_uuid(row.user_id),
+            title: row.title,
+            prompt: row.prompt,
+            repository: row.repository,
+            branch: row.branch,
+            context: row.context,
+            harness: row.harness,
+            model: row.model,
+            timeout_seconds: row.timeout_seconds,
+        })
+        .collect())
+}
+
+macro_rules! request_row {
+    ($row:expr) => {{
+        let row = $row;
+        let impossible = |detail: String| StoreError::Impossible { table: "requests", detail };
+        Ok(RequestRow {
+            id: RequestId::from_uuid(row.id),
+            org_id: OrgId::from_uuid(row.org_id),
+            user_id: UserId::from_uuid(row.user_id),
+            project_id: row.project_id.map(ProjectId::from_uuid),
+            parent_id: row.parent_id.map(RequestId::from_uuid),
+            replay_of: row.replay_of.map(RequestId::from_uuid),
+            worker_type: row.worker_type,
+            title: row.title,
+            prompt: row.prompt,
+            repository: row.repository,
+            branch: row.branch,
+            context: row.context,
+            config: row.config,
+            metadata: row.metadata,
+            reply_to: row.reply_to,
+            harness: row.harness,
+            model: row.model,
+            timeout_seconds: row.timeout_seconds,
+            max_attempts: i32::from(row.max_attempts),
+            on_dependency_failure: DependencyPolicy::from_name(&row.on_dependency_failure)
+                .ok_or_else(|| impossible(row.on_dependency_failure.clone()))?,
+            priority: Priority::from_number(row.priority)
+                .ok_or_else(|| impossible(format!("priority {}", row.priority)))?,
+            state: row
+                .state
+                .as_deref()
+                .and_then(StateName::from_name)
+                .ok_or_else(|| impossible(format!("{} is nowhere", row.id)))?,
+            reason: row.reason,
+            run_at: row.run_at.map(|at| at.to_jiff()),
+            attempt_id: row.attempt_id.map(AttemptId::from_uuid),
+            burned: row.burned.unwrap_or_default(),
+            fence: row.fence.unwrap_or_default(),
+            stop: row.stop,
+            last_error: row.last_error,
+            created_at: row.created_at.to_jiff(),
+            started_at: row.first_started_at.map(|at| at.to_jiff()),
+            finished_at: row.finished_at.map(|at| at.to_jiff()),
+            blocked_by: row.blocked_by.unwrap_or_default().into_iter().map(RequestId::from_uuid).collect(),
+        })
+    }};
 }
 
 /// One request of the transaction's organization.
 pub async fn request_get(tx: &mut OrgTx, id: RequestId) -> Result<Option<RequestRow>, StoreError> {
-    let rows = select(tx, &RequestFilter::default(), Some(id), None, 1).await?;
-    Ok(rows.into_iter().next())
+    let row = sqlx::query!(
+        r#"SELECT id AS "id!", org_id AS "org_id!", user_id AS "user_id!", project_id, parent_id, replay_of,
+                  worker_type AS "worker_type!", title AS "title!", prompt AS "prompt!", repository, branch,
+                  context AS "context!", config AS "config!", metadata AS "metadata!", reply_to, harness, model,
+                  timeout_seconds, max_attempts AS "max_attempts!", on_dependency_failure AS "on_dependency_failure!",
+                  priority AS "priority!", state, reason, run_at, attempt_id, burned, fence, stop,
+                  created_at AS "created_at!", finished_at, blocked_by,
+                  coalesce(result_error, (SELECT a.message FROM eve.attempts a WHERE a.request_id = v.id
+                      AND a.failure_class IS NOT NULL ORDER BY a.fence DESC LIMIT 1)) AS last_error,
+                  coalesce((SELECT a.started_at FROM eve.attempts a WHERE a.request_id = v.id
+                      AND a.started_at IS NOT NULL ORDER BY a.fence LIMIT 1), lease_started_at) AS first_started_at
+           FROM eve.request_view v WHERE org_id = $1 AND id = $2"#,
+        tx.org().uuid(),
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .during("request_get")?;
+    row.map(|row| request_row!(row)).transpose()
 }
 
 /// Requests of the transaction's organization, newest first, from `before` on.
@@ -224,84 +247,80 @@ pub async fn request_list(
     before: Option<RequestId>,
     limit: i64,
 ) -> Result<Vec<RequestRow>, StoreError> {
-    select(tx, filter, None, before, limit).await
-}
-
-async fn select(
-    tx: &mut OrgTx,
-    filter: &RequestFilter,
-    only: Option<RequestId>,
-    before: Option<RequestId>,
-    limit: i64,
-) -> Result<Vec<RequestRow>, StoreError> {
     let states: Vec<String> = filter.states.iter().map(|state| state.name().to_owned()).collect();
+    // The states that few requests are in at any time are looked up where those few are. The others are common, so that
+    // reading from the newest on finds a page of them soon.
+    let few = !filter.states.is_empty()
+        && filter.states.iter().all(|state| !matches!(state, StateName::Pending | StateName::Completed));
     let rows = sqlx::query!(
-        r#"SELECT r.*, ARRAY(SELECT d.depends_on_id FROM eve.request_dependencies d
-                             WHERE d.org_id = r.org_id AND d.request_id = r.id ORDER BY 1) AS "blocked_by!"
-           FROM eve.requests r
-           WHERE r.org_id = $1
-             AND ($2::uuid IS NULL OR r.id = $2)
-             AND ($3::uuid IS NULL OR r.id < $3)
-             AND (cardinality($4::text[]) = 0 OR r.state = ANY ($4))
-             AND ($5::text IS NULL OR r.worker_type = $5)
-             AND ($6::uuid IS NULL OR r.project_id = $6)
-             AND ($7::uuid IS NULL OR r.parent_id = $7)
-           ORDER BY r.org_id, r.id DESC
+        r#"SELECT id AS "id!", org_id AS "org_id!", user_id AS "user_id!", project_id, parent_id, replay_of,
+                  worker_type AS "worker_type!", title AS "title!", prompt AS "prompt!", repository, branch,
+                  context AS "context!", config AS "config!", metadata AS "metadata!", reply_to, harness, model,
+                  timeout_seconds, max_attempts AS "max_attempts!", on_dependency_failure AS "on_dependency_failure!",
+                  priority AS "priority!", state, reason, run_at, attempt_id, burned, fence, stop,
+                  created_at AS "created_at!", finished_at, blocked_by,
+                  coalesce(result_error, (SELECT a.message FROM eve.attempts a WHERE a.request_id = v.id
+                      AND a.failure_class IS NOT NULL ORDER BY a.fence DESC LIMIT 1)) AS last_error,
+                  coalesce((SELECT a.started_at FROM eve.attempts a WHERE a.request_id = v.id
+                      AND a.started_at IS NOT NULL ORDER BY a.fence LIMIT 1), lease_started_at) AS first_started_at
+           FROM eve.request_view v
+           WHERE org_id = $1
+             AND ($2::uuid IS NULL OR id < $2)
+             AND (cardinality($3::text[]) = 0 OR state = ANY ($3))
+             AND ($4::text IS NULL OR worker_type = $4)
+             AND ($5::uuid IS NULL OR project_id = $5)
+             AND ($6::uuid IS NULL OR parent_id = $6)
+             AND (NOT $7 OR id = ANY (ARRAY(
+                 SELECT request_id FROM eve.leases WHERE $7 AND org_id = $1
+                 UNION ALL
+                 SELECT request_id FROM eve.parked WHERE $7 AND org_id = $1
+                 UNION ALL
+                 (SELECT request_id FROM eve.results
+                  WHERE $7 AND org_id = $1 AND state <> 'completed' AND ($2::uuid IS NULL OR request_id < $2)
+                    AND state = ANY ($3)
+                  ORDER BY request_id DESC LIMIT $8))))
+           ORDER BY org_id, id DESC
            LIMIT $8"#,
         tx.org().uuid(),
-        only.map(RequestId::uuid),
         before.map(RequestId::uuid),
         &states,
         filter.worker_type.as_ref().map(WorkerTypeName::as_str),
         filter.project_id.map(ProjectId::uuid),
         filter.parent_id.map(RequestId::uuid),
+        few,
         limit
     )
     .fetch_all(tx.conn())
     .await
     .during("request_list")?;
-    rows.into_iter()
-        .map(|row| {
-            let impossible = |detail: String| StoreError::Impossible { table: "requests", detail };
-            Ok(RequestRow {
-                id: RequestId::from_uuid(row.id),
-                org_id: OrgId::from_uuid(row.org_id),
-                user_id: UserId::from_uuid(row.user_id),
-                project_id: row.project_id.map(ProjectId::from_uuid),
-                parent_id: row.parent_id.map(RequestId::from_uuid),
-                replay_of: row.replay_of.map(RequestId::from_uuid),
-                worker_type: row.worker_type,
-                title: row.title,
-                prompt: row.prompt,
-                repository: row.repository,
-                branch: row.branch,
-                context: row.context,
-                config: row.config,
-                metadata: row.metadata,
-                reply_to: row.reply_to,
-                harness: row.harness,
-                model: row.model,
-                timeout_seconds: row.timeout_seconds,
-                max_attempts: row.max_attempts,
-                on_dependency_failure: DependencyPolicy::from_name(&row.on_dependency_failure)
-                    .ok_or_else(|| impossible(row.on_dependency_failure.clone()))?,
-                priority: Priority::from_number(row.priority)
-                    .ok_or_else(|| impossible(format!("priority {}", row.priority)))?,
-                state: StateName::from_name(&row.state).ok_or_else(|| impossible(row.state.clone()))?,
-                reason: row.reason,
-                run_at: row.run_at.map(|at| at.to_jiff()),
-                attempt_id: row.attempt_id.map(AttemptId::from_uuid),
-                burned: row.burned,
-                fence: row.fence,
-                stop: row.stop,
-                last_error: row.last_error,
-                created_at: row.created_at.to_jiff(),
-                started_at: row.started_at.map(|at| at.to_jiff()),
-                finished_at: row.finished_at.map(|at| at.to_jiff()),
-                blocked_by: row.blocked_by.into_iter().map(RequestId::from_uuid).collect(),
-            })
-        })
-        .collect()
+    rows.into_iter().map(|row| request_row!(row)).collect()
+}
+
+/// How urgent a request of the organization is now, which its children inherit.
+pub async fn request_priority(tx: &mut OrgTx, id: RequestId) -> Result<Option<Priority>, StoreError> {
+    let row = sqlx::query_scalar!(
+        r#"SELECT priority AS "priority!" FROM eve.request_view WHERE org_id = $1 AND id = $2"#,
+        tx.org().uuid(),
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .during("request_priority")?;
+    Ok(row.and_then(Priority::from_number))
+}
+
+/// How many children of a request are not finished.
+pub async fn request_children_open(tx: &mut impl Tx, org: OrgId, parent: RequestId) -> Result<i64, StoreError> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM eve.requests c
+           WHERE c.org_id = $1 AND c.parent_id = $2
+             AND NOT EXISTS (SELECT FROM eve.results z WHERE z.request_id = c.id)"#,
+        org.uuid(),
+        parent.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await
+    .during("request_children_open")
 }
 
 /// What an earlier call with the same key made.
@@ -351,21 +370,6 @@ pub async fn idempotency_take(
     } else {
         IdempotencyOutcome::Conflict
     })
-}
-
-/// The database's clock: the only one that decides.
-pub async fn database_now(tx: &mut impl Tx) -> Result<Timestamp, StoreError> {
-    let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(tx.conn()).await.during("database_now")?;
-    Ok(now.to_jiff())
-}
-
-/// Notes what went wrong last.
-pub async fn request_error_note(tx: &mut impl Tx, org: OrgId, id: RequestId, error: &str) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE eve.requests SET last_error = $3 WHERE org_id = $1 AND id = $2", org.uuid(), id.uuid(), error)
-        .execute(tx.conn())
-        .await
-        .during("request_error_note")?;
-    Ok(())
 }
 
 pub(crate) fn stamp(at: Timestamp) -> jiff_sqlx::Timestamp {

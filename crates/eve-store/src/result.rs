@@ -3,16 +3,20 @@
 use eve_core::AttemptId;
 use eve_core::AttemptReport;
 use eve_core::CostBasis;
+use eve_core::Fence;
 use eve_core::OrgId;
 use eve_core::Outcome;
 use eve_core::RequestId;
 use eve_core::ResultStatus;
+use eve_core::StateName;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use crate::OrgTx;
 use crate::StoreError;
 use crate::Tx;
+use crate::attempt::count;
+use crate::attempt::some_count;
 use crate::error::During;
 
 /// A result as people see it.
@@ -82,51 +86,85 @@ pub struct ResultError {
     pub message: String,
 }
 
-/// Writes the result of a request. The primary key keeps a second one out.
-pub async fn result_write(
-    tx: &mut impl Tx,
-    org: OrgId,
-    request: RequestId,
-    attempt: Option<AttemptId>,
-    status: ResultStatus,
-    report: Option<&AttemptReport>,
-    error: Option<&ResultError>,
-) -> Result<(), StoreError> {
-    let empty = serde_json::Value::Null;
-    let (output, summary) = match report.map(|report| &report.outcome) {
-        Some(Outcome::Succeeded { output, summary }) => (output, summary.as_str()),
-        Some(Outcome::NeedsInput { question }) => (&empty, question.as_str()),
-        Some(Outcome::Failed { .. } | Outcome::Cancelled) | None => (&empty, ""),
+/// What came of a request.
+#[derive(Debug, Clone)]
+pub struct NewResult<'a> {
+    /// Its organization.
+    pub org_id: OrgId,
+    /// The request.
+    pub request_id: RequestId,
+    /// The attempt that finished it, if one did.
+    pub attempt_id: Option<AttemptId>,
+    /// Claims of the request.
+    pub fence: Fence,
+    /// Attempts that counted.
+    pub burned: u16,
+    /// How the request stands now: finished.
+    pub state: StateName,
+    /// What came of it.
+    pub status: ResultStatus,
+    /// What its worker reported, if it did.
+    pub report: Option<&'a AttemptReport>,
+    /// Why it failed.
+    pub error: Option<ResultError>,
+}
+
+/// Writes results. The primary key keeps a second one of a request out.
+pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let usage = |of: fn(&eve_core::Usage) -> u64| -> Vec<Option<i64>> {
+        new.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))).collect()
     };
-    let usage = report.map(|report| report.usage.clone()).unwrap_or_default();
-    let delivery = report.map(|report| report.delivery.clone()).unwrap_or_default();
-    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let delivery = |of: fn(&eve_core::Delivery) -> &Option<String>| -> Vec<Option<String>> {
+        new.iter().map(|row| row.report.and_then(|report| of(&report.delivery).clone())).collect()
+    };
+    let files: Vec<Option<i32>> = new
+        .iter()
+        .map(|row| row.report.map(|report| report.delivery.files_changed).filter(|count| *count > 0))
+        .map(|count| count.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
+        .collect();
+    let texts: Vec<(Option<&serde_json::Value>, &str)> = new.iter().map(|row| words(row.report)).collect();
     sqlx::query!(
-        "INSERT INTO eve.results (org_id, request_id, attempt_id, status, output, summary, branch, commit_id,
-             base_commit_id, files_changed, patch, duration_ms, model, input_tokens, output_tokens, cache_read_tokens,
-             cache_write_tokens, cost_usd, cost_basis, error, error_code)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
-        org.uuid(),
-        request.uuid(),
-        attempt.map(AttemptId::uuid),
-        status.name(),
-        output,
-        summary,
-        delivery.branch,
-        delivery.commit,
-        delivery.base_commit,
-        i32::try_from(delivery.files_changed).unwrap_or(i32::MAX),
-        delivery.patch,
-        report.map_or(0, |report| count(report.duration_ms)),
-        usage.model,
-        count(usage.input_tokens),
-        count(usage.output_tokens),
-        count(usage.cache_read_tokens),
-        count(usage.cache_write_tokens),
-        usage.cost_usd,
-        basis_name(usage.cost_basis),
-        error.map(|error| error.message.as_str()),
-        error.map(|error| error.code.as_str())
+        "INSERT INTO eve.results (request_id, org_id, attempt_id, fence, duration_ms, input_tokens, output_tokens,
+             cache_read_tokens, cache_write_tokens, files_changed, burned, state, status, summary, output, branch,
+             commit_id, base_commit_id, patch, model, cost_usd, cost_basis, error, error_code)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[],
+             $7::bigint[], $8::bigint[], $9::bigint[], $10::int[], $11::smallint[], $12::text[], $13::text[],
+             $14::text[], $15::jsonb[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[],
+             $21::numeric[], $22::text[], $23::text[], $24::text[])",
+        &new.iter().map(|row| row.request_id.uuid()).collect::<Vec<_>>(),
+        &new.iter().map(|row| row.org_id.uuid()).collect::<Vec<_>>(),
+        &new.iter().map(|row| row.attempt_id.map(AttemptId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+        &new.iter().map(|row| row.fence.0).collect::<Vec<_>>(),
+        &new.iter().map(|row| row.report.map(|report| count(report.duration_ms))).collect::<Vec<_>>()
+            as &[Option<i64>],
+        &usage(|usage| usage.input_tokens) as &[Option<i64>],
+        &usage(|usage| usage.output_tokens) as &[Option<i64>],
+        &usage(|usage| usage.cache_read_tokens) as &[Option<i64>],
+        &usage(|usage| usage.cache_write_tokens) as &[Option<i64>],
+        &files as &[Option<i32>],
+        &new.iter().map(|row| i16::try_from(row.burned).unwrap_or(i16::MAX)).collect::<Vec<_>>(),
+        &new.iter().map(|row| row.state.name().to_owned()).collect::<Vec<_>>(),
+        &new.iter().map(|row| row.status.name().to_owned()).collect::<Vec<_>>(),
+        &texts.iter().map(|text| text.1.to_owned()).collect::<Vec<_>>(),
+        &texts.iter().map(|text| text.0.cloned()).collect::<Vec<_>>() as &[Option<serde_json::Value>],
+        &delivery(|delivery| &delivery.branch) as &[Option<String>],
+        &delivery(|delivery| &delivery.commit) as &[Option<String>],
+        &delivery(|delivery| &delivery.base_commit) as &[Option<String>],
+        &delivery(|delivery| &delivery.patch) as &[Option<String>],
+        &new.iter().map(|row| row.report.and_then(|report| report.usage.model.clone())).collect::<Vec<_>>()
+            as &[Option<String>],
+        &new.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd)).collect::<Vec<_>>()
+            as &[Option<Decimal>],
+        &new.iter()
+            .map(|row| basis_name(row.report.and_then(|report| report.usage.cost_basis)).map(str::to_owned))
+            .collect::<Vec<_>>() as &[Option<String>],
+        &new.iter().map(|row| row.error.as_ref().map(|error| error.message.clone())).collect::<Vec<_>>()
+            as &[Option<String>],
+        &new.iter().map(|row| row.error.as_ref().map(|error| error.code.clone())).collect::<Vec<_>>()
+            as &[Option<String>]
     )
     .execute(tx.conn())
     .await
@@ -134,14 +172,24 @@ pub async fn result_write(
     Ok(())
 }
 
+fn words(report: Option<&AttemptReport>) -> (Option<&serde_json::Value>, &str) {
+    match report.map(|report| &report.outcome) {
+        Some(Outcome::Succeeded { output, summary }) => (Some(output), summary),
+        Some(Outcome::NeedsInput { question }) => (None, question),
+        Some(Outcome::AwaitsChildren | Outcome::Failed { .. } | Outcome::Cancelled) | None => (None, ""),
+    }
+}
+
 /// The result of a request, if there is one yet.
 pub async fn result_get(tx: &mut OrgTx, request: RequestId) -> Result<Option<ResultRow>, StoreError> {
     let row = sqlx::query!(
-        "SELECT attempt_id, status, output, summary, branch, commit_id, base_commit_id, pull_request, files_changed,
-                patch, duration_ms, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-                cost_usd, cost_basis, error, error_code, created_at
-         FROM eve.results WHERE org_id = $1 AND request_id = $2",
-        tx.org().uuid(),
+        r#"SELECT attempt_id, status, coalesce(output, 'null') AS "output!", summary, branch, commit_id, base_commit_id,
+                  pull_request, coalesce(files_changed, 0) AS "files_changed!", patch,
+                  coalesce(duration_ms, 0) AS "duration_ms!", model, coalesce(input_tokens, 0) AS "input_tokens!",
+                  coalesce(output_tokens, 0) AS "output_tokens!", coalesce(cache_read_tokens, 0) AS "cache_read_tokens!",
+                  coalesce(cache_write_tokens, 0) AS "cache_write_tokens!", cost_usd, cost_basis, error, error_code,
+                  created_at
+           FROM eve.results WHERE request_id = $1"#,
         request.uuid()
     )
     .fetch_optional(tx.conn())

@@ -4,6 +4,8 @@
 //! those of the tenant pool see no tenant's row at all until a transaction names an organization, which only
 //! [`Store::org`] can do. A forgotten tenant is therefore an empty answer, not a leak.
 
+mod intake;
+
 use std::time::Duration;
 
 use eve_core::OrgId;
@@ -17,6 +19,9 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::StoreError;
 use crate::error::During;
+use intake::Intakes;
+
+pub use intake::Intake;
 
 /// Longest wait for a free connection before a caller is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +29,18 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT: &str = "30s";
 /// Longest rest inside an open transaction, which would hold back vacuum and the event stream.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15s";
+
+/// Rest after which a connection is asked whether it still lives.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+/// Most connections that are found broken before a caller is told that the database does not answer.
+const BROKEN_CONNECTIONS: usize = 32;
+/// Lists have conditions that may be left out, so what is best depends on the call.
+const PLANS_BY_NEED: &str = "auto";
+/// The statements of queue, intake and services take arrays and reach everything by key: one plan is right for all
+/// calls, and planning would cost more than running.
+const PLANS_ONCE: &str = "force_generic_plan";
+/// Connections that serve nothing but heartbeats.
+const HEARTBEAT_CONNECTIONS: u32 = 2;
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -40,7 +57,9 @@ pub struct StoreOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     tenant: PgPool,
+    intake: Intakes,
     platform: PgPool,
+    heartbeat: PgPool,
     connect: PgConnectOptions,
 }
 
@@ -55,36 +74,58 @@ impl Store {
                 ("timezone", "UTC"),
             ])
             .application_name("eve");
-        let pool = |role: &str, size: u32| {
+        let pool = |role: &str, plans: &str, size: u32| {
             PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_lazy_with(connect.clone().options([("role", role)]))
+                // Asking each time whether a connection still lives would cost every transaction a round trip. One that
+                // was used a moment ago does, or fails its next statement.
+                .test_before_acquire(false)
+                .before_acquire(|conn, meta| {
+                    Box::pin(async move {
+                        if meta.idle_for > ASK_AFTER {
+                            sqlx::Connection::ping(conn).await?;
+                        }
+                        Ok(true)
+                    })
+                })
+                .connect_lazy_with(connect.clone().options([("role", role), ("plan_cache_mode", plans)]))
         };
         Self {
-            tenant: pool("eve_service", options.tenant_connections),
-            platform: pool("eve_platform", options.platform_connections),
+            tenant: pool("eve_service", PLANS_BY_NEED, options.tenant_connections),
+            intake: Intakes::new(connect.clone().options([("role", "eve_service"), ("plan_cache_mode", PLANS_ONCE)])),
+            platform: pool("eve_platform", PLANS_ONCE, options.platform_connections),
+            heartbeat: pool("eve_platform", PLANS_ONCE, HEARTBEAT_CONNECTIONS),
             connect,
         }
     }
 
     /// Begins a transaction that sees one organization.
     pub async fn org(&self, org: OrgId) -> Result<OrgTx, StoreError> {
-        // One round trip: the id is a UUID's own text, which needs no quoting.
-        let begin = format!("BEGIN; SET LOCAL eve.org_id = '{}'", org.uuid());
-        let tx = self.tenant.begin_with(AssertSqlSafe(begin)).await.during("begin")?;
-        Ok(OrgTx { tx, org })
+        begin_org(&self.tenant, org).await
+    }
+
+    /// A connection that sees one organization and on which each statement is a transaction of its own.
+    pub async fn intake(&self, org: OrgId) -> Result<Intake, StoreError> {
+        self.intake.take(org).await
     }
 
     /// Begins a transaction that sees every organization.
     pub async fn platform(&self) -> Result<PlatformTx, StoreError> {
-        let tx = self.platform.begin().await.during("begin")?;
-        Ok(PlatformTx { tx })
+        begin(&self.platform).await
+    }
+
+    /// The same on a connection that is kept for heartbeats, so that no load on the others lets a lease run out.
+    pub async fn heartbeat(&self) -> Result<PlatformTx, StoreError> {
+        begin(&self.heartbeat).await
     }
 
     /// A connection of one's own for notifications.
     pub(crate) async fn listener(&self) -> Result<sqlx::postgres::PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.connect.clone()).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(self.connect.clone().application_name("eve-listen"))
+            .await?;
         sqlx::postgres::PgListener::connect_with(&pool).await
     }
 
@@ -95,11 +136,47 @@ impl Store {
     /// Waits for running transactions and closes every connection.
     pub async fn close(&self) {
         self.tenant.close().await;
+        self.intake.close();
         self.platform.close().await;
+        self.heartbeat.close().await;
     }
 }
 
+/// After the database was restarted every connection at rest is broken. Finding that out by beginning a transaction
+/// costs nothing but the connection, so the next is tried.
+pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // The server says that it goes away.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "57P01" || code == "57P02"),
+        _ => false,
+    }
+}
+
+async fn begin_org(pool: &PgPool, org: OrgId) -> Result<OrgTx, StoreError> {
+    // One round trip: the id is a UUID's own text, which needs no quoting.
+    let begin = format!("BEGIN; SET LOCAL eve.org_id = '{}'", org.uuid());
+    for _ in 0..BROKEN_CONNECTIONS {
+        match pool.begin_with(AssertSqlSafe(begin.clone())).await {
+            Err(error) if is_broken(&error) => {}
+            other => return Ok(OrgTx { tx: other.during("begin")?, org }),
+        }
+    }
+    Ok(OrgTx { tx: pool.begin_with(AssertSqlSafe(begin)).await.during("begin")?, org })
+}
+
+async fn begin(pool: &PgPool) -> Result<PlatformTx, StoreError> {
+    for _ in 0..BROKEN_CONNECTIONS {
+        match pool.begin().await {
+            Err(error) if is_broken(&error) => {}
+            other => return Ok(PlatformTx { tx: other.during("begin")? }),
+        }
+    }
+    Ok(PlatformTx { tx: pool.begin().await.during("begin")? })
+}
+
 mod sealed {
+    /// Kept from being implemented elsewhere.
     pub trait Sealed {}
 }
 
@@ -108,6 +185,18 @@ pub trait Tx: sealed::Sealed + Send {
     /// The connection, for statements of this crate only.
     #[doc(hidden)]
     fn conn(&mut self) -> &mut PgConnection;
+}
+
+/// What sees one organization.
+pub trait Tenant: Tx {
+    /// Which.
+    fn org(&self) -> OrgId;
+}
+
+impl Tenant for OrgTx {
+    fn org(&self) -> OrgId {
+        self.org
+    }
 }
 
 /// A transaction that sees one organization.

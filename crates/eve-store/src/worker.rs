@@ -26,6 +26,8 @@ pub struct NewWorker {
     pub harnesses: serde_json::Value,
     /// Attempts it runs at once.
     pub slots: i32,
+    /// The account that its agents are signed in with, where a limit shall count by it.
+    pub account: Option<String>,
 }
 
 /// A worker as people see it.
@@ -73,17 +75,23 @@ pub struct WorkerAttempt {
 }
 
 /// Enters a worker.
-pub async fn worker_register(tx: &mut PlatformTx, new: &NewWorker) -> Result<WorkerId, StoreError> {
+pub async fn worker_register(
+    tx: &mut PlatformTx,
+    new: &NewWorker,
+    lease: SignedDuration,
+) -> Result<WorkerId, StoreError> {
     let id = new_id();
     sqlx::query!(
-        "INSERT INTO eve.workers (id, name, version, worker_types, harnesses, slots, state)
-         VALUES ($1, $2, $3, $4, $5, $6, 'active')",
+        "INSERT INTO eve.workers (id, name, version, worker_types, harnesses, slots, account, state, lease_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $8, 'active', clock_timestamp() + make_interval(secs => $7))",
         id,
         new.name,
         new.version,
         &new.worker_types,
         new.harnesses,
-        new.slots
+        new.slots,
+        lease.as_secs_f64(),
+        new.account
     )
     .execute(tx.conn())
     .await
@@ -91,29 +99,64 @@ pub async fn worker_register(tx: &mut PlatformTx, new: &NewWorker) -> Result<Wor
     Ok(WorkerId::from_uuid(id))
 }
 
-/// Notes that a worker was heard of, and whether it drains or has stopped. False if it was never entered.
-pub async fn worker_seen(tx: &mut PlatformTx, worker: WorkerId, state: &str) -> Result<bool, StoreError> {
-    let done =
-        sqlx::query!("UPDATE eve.workers SET last_seen_at = now(), state = $2 WHERE id = $1", worker.uuid(), state)
-            .execute(tx.conn())
-            .await
-            .during("worker_seen")?;
+/// Extends the lease of a worker and notes whether it drains or has stopped. False if it was never entered, or was
+/// given up: what it held is somebody else's then, and it has to enter anew.
+pub async fn worker_beat(
+    tx: &mut PlatformTx,
+    worker: WorkerId,
+    state: &str,
+    lease: SignedDuration,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE eve.workers
+         SET last_seen_at = clock_timestamp(), state = $2,
+             lease_until = clock_timestamp() + make_interval(secs => $3)
+         WHERE id = $1 AND state IN ('active', 'draining')",
+        worker.uuid(),
+        state,
+        lease.as_secs_f64()
+    )
+    .execute(tx.conn())
+    .await
+    .during("worker_beat")?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Workers that run or were heard of in the last day, newest first. One that was silent for longer than `lost_after`
-/// counts as lost.
-pub async fn worker_list(tx: &mut OrgTx, lost_after: SignedDuration) -> Result<Vec<WorkerRow>, StoreError> {
+/// Gives up the workers whose lease ran out, by the database's clock.
+pub async fn worker_expire(tx: &mut PlatformTx) -> Result<Vec<WorkerId>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        "UPDATE eve.workers SET state = 'lost'
+         WHERE state IN ('active', 'draining') AND lease_until < clock_timestamp() RETURNING id"
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("worker_expire")?;
+    Ok(rows.into_iter().map(WorkerId::from_uuid).collect())
+}
+
+/// Which of these workers may be given work: entered, not given up, not on their way out.
+pub async fn worker_list_active(tx: &mut PlatformTx, workers: &[WorkerId]) -> Result<Vec<WorkerId>, StoreError> {
+    let ids: Vec<uuid::Uuid> = workers.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_scalar!(
+        "SELECT id FROM eve.workers WHERE id = ANY ($1) AND state = 'active' AND lease_until > clock_timestamp()",
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("worker_list_active")?;
+    Ok(rows.into_iter().map(WorkerId::from_uuid).collect())
+}
+
+/// Workers that run or were heard of in the last day, newest first.
+pub async fn worker_list(tx: &mut OrgTx) -> Result<Vec<WorkerRow>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT w.id, w.name, w.version, w.worker_types, w.harnesses, w.slots,
-                  CASE WHEN w.state <> 'stopped' AND w.last_seen_at < now() - make_interval(secs => $1)
-                       THEN 'lost' ELSE w.state END AS "state!",
+                  CASE WHEN w.state <> 'stopped' AND w.lease_until < now() THEN 'lost' ELSE w.state END AS "state!",
                   (SELECT count(*) FROM eve.leases l WHERE l.worker_id = w.id) AS "running!",
                   w.started_at, w.last_seen_at
            FROM eve.workers w
            WHERE w.last_seen_at > now() - interval '1 day'
-           ORDER BY w.id DESC LIMIT 200"#,
-        lost_after.as_secs_f64()
+           ORDER BY w.id DESC LIMIT 200"#
     )
     .fetch_all(tx.conn())
     .await
@@ -141,12 +184,19 @@ pub async fn worker_attempt_list(
     worker: WorkerId,
     limit: i64,
 ) -> Result<Vec<WorkerAttempt>, StoreError> {
+    // Attempts have no index by worker, which every settlement would pay for. Its live ones are few, and of those that
+    // are over the newest are looked through, up to a limit.
     let rows = sqlx::query!(
-        "SELECT a.id, a.request_id, r.title, a.state, a.failure_class, a.claimed_at, a.ended_at
-         FROM eve.attempts a
-         JOIN eve.requests r ON r.org_id = a.org_id AND r.id = a.request_id
-         WHERE a.org_id = $1 AND a.worker_id = $2
-         ORDER BY a.org_id, a.id DESC LIMIT $3",
+        r#"SELECT a.id AS "id!", a.request_id AS "request_id!", r.title, a.state AS "state!", a.failure_class,
+                  a.claimed_at AS "claimed_at!", a.ended_at
+           FROM (SELECT attempt_id AS id, request_id, CASE WHEN started_at IS NULL THEN 'claimed' ELSE 'running' END AS state,
+                        NULL AS failure_class, claimed_at, NULL::timestamptz AS ended_at
+                 FROM eve.leases WHERE worker_id = $2
+                 UNION ALL
+                 SELECT id, request_id, state, failure_class, claimed_at, ended_at
+                 FROM (SELECT * FROM eve.attempts ORDER BY request_id DESC LIMIT 20000) newest WHERE worker_id = $2) a
+           JOIN eve.requests r ON r.org_id = $1 AND r.id = a.request_id
+           ORDER BY a.claimed_at DESC LIMIT $3"#,
         tx.org().uuid(),
         worker.uuid(),
         limit

@@ -104,17 +104,11 @@ struct Finished {
 }
 
 /// Runs an attempt. Whatever happens, no process of it is left when this returns.
-pub(crate) async fn run(
-    tools: &Tools,
-    assignment: &Assignment,
-    reins: Reins,
-    lease: &tokio::sync::watch::Sender<Instant>,
-) -> Over {
-    let fenced = FencedAttempt { attempt_id: assignment.attempt_id, fence: assignment.fence };
+pub(crate) async fn run(tools: &Tools, assignment: &Assignment, fenced: FencedAttempt, reins: Reins) -> Over {
     let journal = Journal::start(tools.plane.clone(), fenced);
     journal.push(AgentEvent::info(format!("attempt {} on worker {}", assignment.number, tools.name)));
     let began = Instant::now();
-    let outcome = work(tools, assignment, fenced, reins, lease, &journal).await;
+    let outcome = work(tools, assignment, fenced, reins, &journal).await;
     let over = match outcome {
         Ok(finished) => Over::Report(Box::new(AttemptReport {
             outcome: finished.outcome,
@@ -167,7 +161,6 @@ async fn work(
     assignment: &Assignment,
     fenced: FencedAttempt,
     mut reins: Reins,
-    lease: &tokio::sync::watch::Sender<Instant>,
     journal: &Journal,
 ) -> Result<Finished, Early> {
     let choice = tools
@@ -201,9 +194,7 @@ async fn work(
     let env = environment(&tools.host, entry, &command.env, assignment, &prepared.dir, &prepared.scratch);
     let job = Supervised { program: command.program, args: command.args, env, cwd: prepared.dir.clone(), stdin };
 
-    let asked_at = Instant::now();
     tools.plane.attempt_start(&StartRequest { attempt: fenced, harness: entry.name.clone() }).await?;
-    lease.send_replace(asked_at + tools.lease.saturating_sub(tools.lease_margin));
 
     let mut decoder = entry.kind.decoder(&harness);
     let limits = Limits {
@@ -224,7 +215,9 @@ async fn work(
 
     let (outcome, delivery) = match outcome {
         Outcome::Succeeded { .. } => deliver(tools, assignment, &prepared, outcome, &mut reins, journal).await?,
-        Outcome::NeedsInput { .. } | Outcome::Failed { .. } | Outcome::Cancelled => (outcome, Delivery::default()),
+        Outcome::NeedsInput { .. } | Outcome::AwaitsChildren | Outcome::Failed { .. } | Outcome::Cancelled => {
+            (outcome, Delivery::default())
+        }
     };
     if let Outcome::Failed { message, .. } = &outcome {
         journal.push(AgentEvent::Notice { level: NoticeLevel::Error, text: message.clone() });
@@ -233,7 +226,9 @@ async fn work(
         Outcome::Failed { class, message, retry_at } => {
             Outcome::Failed { class, message: advise(class, message), retry_at }
         }
-        Outcome::Succeeded { .. } | Outcome::NeedsInput { .. } | Outcome::Cancelled => outcome,
+        Outcome::Succeeded { .. } | Outcome::NeedsInput { .. } | Outcome::AwaitsChildren | Outcome::Cancelled => {
+            outcome
+        }
     };
     Ok(Finished {
         outcome,

@@ -7,19 +7,19 @@ use std::time::Duration;
 use eve_api_types::AppendEntries;
 use eve_api_types::ClaimAnswer;
 use eve_api_types::ClaimRequest;
+use eve_api_types::EndAnswer;
 use eve_api_types::HeartbeatAnswer;
 use eve_api_types::HeartbeatRequest;
 use eve_api_types::RegisterAnswer;
 use eve_api_types::RegisterRequest;
 use eve_api_types::ReleaseRequest;
-use eve_api_types::SettleAnswer;
 use eve_api_types::SettleRequest;
 use eve_api_types::StartRequest;
 
 /// Why the control plane did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaneError {
-    /// The lease was given away: kill the agent, and write nothing more.
+    /// The lease was given away: kill what runs under it, and write nothing more.
     #[error("the lease was given away")]
     Stale,
     /// It cannot be reached, or is not able to answer; trying again may help.
@@ -37,15 +37,16 @@ pub trait ControlPlane: Send + Sync {
     async fn worker_register(&self, request: &RegisterRequest) -> Result<RegisterAnswer, PlaneError>;
     /// Takes work, waiting for some.
     async fn queue_claim(&self, request: &ClaimRequest) -> Result<ClaimAnswer, PlaneError>;
-    /// Extends leases, then waits up to `wait` for a reason to stop an attempt.
+    /// Extends the worker's lease, then waits up to `wait` for a reason to stop an attempt. [`PlaneError::Stale`] means
+    /// that the worker was given up, with all its attempts.
     async fn worker_heartbeat(&self, request: &HeartbeatRequest, wait: Duration)
     -> Result<HeartbeatAnswer, PlaneError>;
     /// The agent is about to run.
     async fn attempt_start(&self, request: &StartRequest) -> Result<(), PlaneError>;
     /// Appends to the log.
     async fn attempt_log_append(&self, request: &AppendEntries) -> Result<(), PlaneError>;
-    /// The attempt is over.
-    async fn attempt_settle(&self, request: &SettleRequest) -> Result<SettleAnswer, PlaneError>;
-    /// Gives the request back unfinished.
-    async fn attempt_release(&self, request: &ReleaseRequest) -> Result<(), PlaneError>;
+    /// Attempts are over. Each is answered for itself.
+    async fn attempt_settle(&self, request: &SettleRequest) -> Result<EndAnswer, PlaneError>;
+    /// Gives requests back unfinished. Each is answered for itself.
+    async fn attempt_release(&self, request: &ReleaseRequest) -> Result<EndAnswer, PlaneError>;
 }

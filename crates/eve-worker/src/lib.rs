@@ -6,6 +6,7 @@
 
 mod attempt;
 pub mod control_plane;
+mod endings;
 mod environment;
 pub mod harness;
 pub mod inventory;

@@ -17,8 +17,6 @@ use eve_api_types::FencedAttempt;
 use eve_api_types::HarnessInfo;
 use eve_api_types::HeartbeatRequest;
 use eve_api_types::RegisterRequest;
-use eve_api_types::ReleaseRequest;
-use eve_api_types::SettleRequest;
 use eve_api_types::WorkerState;
 use eve_core::AttemptId;
 use eve_core::WorkerId;
@@ -32,6 +30,8 @@ use crate::attempt::Over;
 use crate::attempt::Tools;
 use crate::control_plane::ControlPlane;
 use crate::control_plane::PlaneError;
+use crate::endings::Ending;
+use crate::endings::Endings;
 use crate::inventory::HostEnvironment;
 use crate::inventory::Inventory;
 use crate::keeper;
@@ -57,6 +57,8 @@ pub struct WorkerOptions {
     pub worker_types: Vec<String>,
     /// Attempts at once.
     pub slots: u32,
+    /// The account that the agents are signed in with, where a concurrency limit shall count by it.
+    pub account: Option<String>,
     /// Where workspaces live.
     pub workspaces: PathBuf,
     /// How workspaces are made.
@@ -73,7 +75,6 @@ pub struct WorkerOptions {
 struct Live {
     fenced: FencedAttempt,
     directive: watch::Sender<Directive>,
-    lease_until: watch::Sender<Instant>,
 }
 
 type LiveMap = Mutex<HashMap<AttemptId, Arc<Live>>>;
@@ -89,6 +90,9 @@ pub struct Worker {
     registration: RegisterRequest,
     id: Mutex<WorkerId>,
     heartbeat: Duration,
+    /// Until when everything that runs here may run, by this host's clock.
+    lease_until: watch::Sender<Instant>,
+    endings: Endings,
     live: LiveMap,
 }
 
@@ -118,11 +122,13 @@ impl Worker {
                 })
                 .collect(),
             slots: options.slots,
+            account: options.account.clone(),
         };
         let mut rest = RETRY.0;
-        let answer = loop {
+        let (answer, asked_at) = loop {
+            let asked_at = Instant::now();
             match plane.worker_register(&registration).await {
-                Ok(answer) => break answer,
+                Ok(answer) => break (answer, asked_at),
                 Err(PlaneError::Unavailable(error)) => {
                     tracing::warn!(error, ?rest, "cannot enter yet");
                     tokio::time::sleep(rest).await;
@@ -132,6 +138,7 @@ impl Worker {
             }
         };
         let lease = Duration::from_millis(answer.lease_ms);
+        let endings = Endings::start(plane.clone());
         let tools = Tools {
             plane,
             workspaces,
@@ -144,12 +151,14 @@ impl Worker {
             name: options.name.clone(),
         };
         Ok(Self {
-            tools: Arc::new(tools),
             options,
             registration,
             id: Mutex::new(answer.worker_id),
             heartbeat: Duration::from_millis(answer.heartbeat_ms),
+            lease_until: watch::Sender::new(asked_at + tools.lease.saturating_sub(tools.lease_margin)),
+            endings,
             live: Mutex::default(),
+            tools: Arc::new(tools),
         })
     }
 
@@ -226,18 +235,17 @@ impl Worker {
     }
 
     async fn carry_out(&self, assignment: Assignment) {
-        let fenced = FencedAttempt { attempt_id: assignment.attempt_id, fence: assignment.fence };
-        let until = Instant::now() + self.tools.lease.saturating_sub(self.tools.lease_margin);
+        let Assignment { request_id, attempt_id, fence, .. } = assignment;
+        let fenced = FencedAttempt { request_id, attempt_id, fence };
         let (directive, told) = watch::channel(Directive::Run);
-        let (lease_until, lease) = watch::channel(until);
-        let live = Arc::new(Live { fenced, directive, lease_until });
+        let live = Arc::new(Live { fenced, directive });
         lock(&self.live).insert(assignment.attempt_id, live.clone());
         tracing::info!(
             request_id = %assignment.request_id, attempt_id = %assignment.attempt_id, org_id = %assignment.org_id,
             worker_type = assignment.worker_type, number = assignment.number, "attempt begins"
         );
-        let reins = Reins { directive: told, lease_until: lease };
-        let over = attempt::run(&self.tools, &assignment, reins, &live.lease_until).await;
+        let reins = Reins { directive: told, lease_until: self.lease_until.subscribe() };
+        let over = attempt::run(&self.tools, &assignment, fenced, reins).await;
         self.conclude(&assignment, &live, over).await;
         lock(&self.live).remove(&assignment.attempt_id);
         if let Err(error) = self.tools.workspaces.cleanup(assignment.attempt_id).await {
@@ -252,14 +260,8 @@ impl Worker {
         let mut rest = RETRY.0;
         loop {
             let told = match &over {
-                Over::Report(report) => {
-                    let request = SettleRequest { attempt: live.fenced, report: (**report).clone() };
-                    self.tools.plane.attempt_settle(&request).await.map(|answer| answer.status.name())
-                }
-                Over::Release => {
-                    let request = ReleaseRequest { attempt: live.fenced };
-                    self.tools.plane.attempt_release(&request).await.map(|()| "given back")
-                }
+                Over::Report(report) => self.endings.tell(live.fenced, Ending::Report(report.clone())).await,
+                Over::Release => self.endings.tell(live.fenced, Ending::Release).await.map(|_| "given back"),
                 Over::Abandon => Ok("abandoned, the lease is gone"),
             };
             match told {
@@ -333,9 +335,9 @@ impl Worker {
             match self.tools.plane.worker_heartbeat(&request, wait).await {
                 Ok(answer) => {
                     rest = RETRY.0;
-                    let until = sent_at + self.tools.lease.saturating_sub(self.tools.lease_margin);
+                    self.lease_until.send_replace(sent_at + self.tools.lease.saturating_sub(self.tools.lease_margin));
                     for (live, signal) in attempts.iter().zip(answer.signals) {
-                        heed(live, signal, until);
+                        heed(live, signal);
                     }
                 }
                 Err(PlaneError::Unavailable(error)) => {
@@ -345,14 +347,19 @@ impl Worker {
                         rest = (rest * 2).min(RETRY.1);
                     }
                 }
-                Err(PlaneError::Refused(error)) => {
-                    tracing::warn!(error, "the heartbeat was refused; entering again");
-                    if let Ok(answer) = self.tools.plane.worker_register(&self.registration).await {
+                Err(error @ (PlaneError::Refused(_) | PlaneError::Stale)) => {
+                    tracing::warn!(%error, running = attempts.len(), "this worker was given up; entering again");
+                    for live in lock(&self.live).values() {
+                        heed(live, AttemptSignal::Lost);
+                    }
+                    let asked_at = Instant::now();
+                    if !last && let Ok(answer) = self.tools.plane.worker_register(&self.registration).await {
                         *self.id.lock().unwrap_or_else(PoisonError::into_inner) = answer.worker_id;
+                        self.lease_until
+                            .send_replace(asked_at + self.tools.lease.saturating_sub(self.tools.lease_margin));
                     }
                     tokio::time::sleep(rest).await;
                 }
-                Err(PlaneError::Stale) => {}
             }
             if last {
                 return;
@@ -388,13 +395,10 @@ impl Worker {
     }
 }
 
-fn heed(live: &Live, signal: AttemptSignal, until: Instant) {
+fn heed(live: &Live, signal: AttemptSignal) {
     match signal {
-        AttemptSignal::Continue => {
-            live.lease_until.send_replace(until);
-        }
+        AttemptSignal::Continue => {}
         AttemptSignal::Stop => {
-            live.lease_until.send_replace(until);
             live.directive.send_if_modified(|directive| {
                 let change = *directive == Directive::Run;
                 if change {

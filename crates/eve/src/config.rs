@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) postgres: PostgresConfig,
     /// The worker.
     pub(crate) worker: WorkerConfig,
+    /// How requests wait.
+    pub(crate) queue: QueueConfig,
     /// How long things are kept.
     pub(crate) retention: RetentionConfig,
     /// Agents by name, beside those that a worker finds by itself.
@@ -114,8 +116,18 @@ pub(crate) struct WorkerConfig {
     pub(crate) types: Vec<String>,
     /// How many agents it runs at once.
     pub(crate) slots: u32,
+    /// The account that its agents are signed in with, where a concurrency limit shall count by it.
+    pub(crate) account: Option<String>,
     /// Whether requests may name repositories by a path on its host.
     pub(crate) allow_local_repositories: bool,
+}
+
+/// How requests wait.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueueConfig {
+    /// Waiting that makes a request one level more urgent; 0 for never.
+    pub(crate) ageing_minutes: u32,
 }
 
 /// How many days things are kept.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eve_core::Ageing;
 use eve_engine::Engine;
 use eve_engine::EngineOptions;
 use eve_engine::LeaseTerms;
@@ -80,12 +81,16 @@ impl Stack {
         let address = listener.local_addr()?;
         let database = Database::open(config, output).await?;
         let keys = KeyFiles::ensure(&config.data_dir, &database.store).await?;
+        let retention = retention(&config.retention);
+        let ageing = SignedDuration::from_mins(i64::from(config.queue.ageing_minutes));
         let options = EngineOptions {
+            ageing: Ageing { step: (!ageing.is_zero()).then_some(ageing) },
+            retention,
             lease: LeaseTerms::with_ttl(SignedDuration::from_secs(i64::from(config.server.lease_seconds))),
             token_ttl: SignedDuration::from_secs(i64::from(config.server.token_ttl_seconds)),
         };
         let engine = Engine::start(database.store.clone(), options).await.map_err(engine_error)?;
-        let services = Services::start(&engine, retention(&config.retention));
+        let services = Services::start(&engine, retention);
         let stop_server = CancellationToken::new();
         let state = ServerState { engine: engine.clone(), services: services.clone() };
         let router = eve_server::router(state, RouterOptions::default());
@@ -100,6 +105,7 @@ impl Stack {
             tracing::warn!("some connections did not end in time");
         }
         self.services.stop().await;
+        self.engine.stop();
         self.database.close().await
     }
 }
@@ -171,6 +177,7 @@ pub(crate) async fn enter_worker(
         name: format!("{}:{}", host_name(), std::process::id()),
         worker_types: config.worker.types.clone(),
         slots: config.worker.slots,
+        account: config.worker.account.clone(),
         workspaces: data_dir.join("workspaces"),
         workspace,
         keeper: vec![program.into(), "keeper".into()],

@@ -103,6 +103,11 @@ pub enum WaitReason {
     Answer,
     /// Requests that it created.
     Children,
+    /// A provider's quota, which is full again at this time.
+    Quota {
+        /// When it is tried again.
+        until: Timestamp,
+    },
 }
 
 /// Where a request stands.
@@ -139,7 +144,30 @@ pub enum RequestState {
     Cancelled,
 }
 
+/// Which of the tables holds a request's row: a request is in exactly one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Ready to be claimed.
+    Queue,
+    /// Not finished, not ready, in nobody's hands.
+    Parked,
+    /// In a worker's hands.
+    Lease,
+    /// Finished.
+    Result,
+}
+
 impl RequestState {
+    /// Where the row of a request in this state belongs at this time.
+    pub fn place(self, now: Timestamp) -> Place {
+        match self {
+            Self::Pending { run_at } if run_at <= now => Place::Queue,
+            Self::Blocked | Self::Held(_) | Self::Pending { .. } | Self::Waiting(_) | Self::Paused => Place::Parked,
+            Self::Claimed { .. } | Self::Processing { .. } => Place::Lease,
+            Self::Completed | Self::Failed(_) | Self::Cancelled => Place::Result,
+        }
+    }
+
     /// The state without its data.
     pub const fn name(self) -> StateName {
         match self {

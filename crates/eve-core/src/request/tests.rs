@@ -107,7 +107,10 @@ fn a_rate_limit_parks_until_the_reset() {
     let outcome = Outcome::Failed { class: FailureClass::RateLimited, message: String::new(), retry_at: Some(reset) };
     let life = after(&processing(), RequestEvent::Settled { fence: Fence(1), outcome }).life;
     assert_eq!(life.burned, 0);
-    assert!(matches!(life.state, RequestState::Pending { run_at } if run_at >= reset));
+    let RequestState::Waiting(WaitReason::Quota { until }) = life.state else { panic!("{:?}", life.state) };
+    assert!(until >= reset);
+    assert_eq!(life.state.place(until), Place::Parked, "somebody has to wake it");
+    assert_eq!(after(&life, RequestEvent::Woken).life.state, RequestState::Pending { run_at: now() });
 }
 
 #[test]
@@ -143,6 +146,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Succeeded { output: serde_json::Value::Null, summary: String::new() }),
         Just(Outcome::NeedsInput { question: "which?".into() }),
+        Just(Outcome::AwaitsChildren),
         Just(Outcome::Cancelled),
         proptest::sample::select(FailureClass::ALL.to_vec()).prop_map(failed),
     ]
@@ -178,11 +182,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// Whatever happens in whatever order: a finished request stays so, it is finished once, its fence only grows,
-    /// it is claimable exactly while pending, and leases are ended as often as they are taken.
+    /// it is in the place that its state says, and leases are ended as often as they are taken.
     #[test]
     fn no_sequence_of_events_breaks_a_promise(start in starts(), sequence in prop::collection::vec(events(), 1..60)) {
         let mut life = RequestLife { state: start, ..fresh() };
-        let mut queued = i32::from(matches!(start, RequestState::Pending { .. }));
         let (mut results, mut leases) = (0, 0);
         let mut time = now();
         for event in sequence {
@@ -196,15 +199,14 @@ proptest! {
             }
             for effect in &next.effects {
                 match effect {
-                    Effect::Enqueue { .. } => queued += 1,
-                    Effect::Dequeue => queued -= 1,
                     Effect::WriteResult(_) => results += 1,
                     Effect::EndAttempt { .. } => leases -= 1,
                     Effect::StopAttempt(_) | Effect::FreeDependants | Effect::Emit(_) => {}
                 }
             }
             life = next.life;
-            prop_assert_eq!(queued, i32::from(matches!(life.state, RequestState::Pending { .. })));
+            prop_assert_eq!(life.state.place(time) == Place::Lease, life.state.live_attempt().is_some());
+            prop_assert_eq!(life.state.place(time) == Place::Result, life.state.name().is_terminal());
             prop_assert_eq!(leases, i32::from(life.state.live_attempt().is_some()));
             prop_assert_eq!(results, i32::from(life.state.name().is_terminal()));
         }

@@ -5,7 +5,6 @@ use eve_core::Priority;
 use eve_core::ProjectId;
 use eve_core::RequestId;
 use eve_core::WorkerTypeName;
-use eve_store::OrgTx;
 use eve_store::request;
 use eve_store::request::NewRequest;
 use eve_store::request::RequestRow;
@@ -14,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::limits;
+use crate::Engine;
 use crate::Error;
 use crate::ErrorKind;
 use crate::OpContext;
@@ -62,6 +62,34 @@ pub struct RequestDraft {
     pub timeout_seconds: Option<u32>,
     /// Attempts that may count.
     pub max_attempts: Option<u16>,
+}
+
+impl Default for RequestDraft {
+    fn default() -> Self {
+        let empty = || Value::Object(serde_json::Map::new());
+        Self {
+            worker_type: None,
+            prompt: String::new(),
+            title: None,
+            repository: None,
+            branch: None,
+            context: empty(),
+            config: empty(),
+            metadata: empty(),
+            reply_to: None,
+            project_id: None,
+            parent_id: None,
+            replay_of: None,
+            priority: None,
+            blocked_by: Vec::new(),
+            on_dependency_failure: DependencyPolicy::Fail,
+            run_at: None,
+            harness: None,
+            model: None,
+            timeout_seconds: None,
+            max_attempts: None,
+        }
+    }
 }
 
 fn text(name: &str, value: Option<&str>, limit: usize) -> Result<(), Error> {
@@ -156,24 +184,29 @@ impl RequestDraft {
     }
 
     /// Checks the draft against the organization and fills in what it leaves open.
-    pub(super) async fn resolve(self, tx: &mut OrgTx, ctx: &OpContext) -> Result<NewRequest, Error> {
+    pub(super) async fn resolve(self, engine: &Engine, ctx: &OpContext) -> Result<NewRequest, Error> {
         self.check()?;
-        let org = ctx.org_id;
+        let (store, catalog, org) = (engine.store(), &engine.inner.catalog, ctx.org_id);
         let wanted = self.worker_type.as_deref().unwrap_or("general");
         let invalid_type = |detail: String| Error::new(ErrorKind::InvalidWorkerType, detail);
         let name: WorkerTypeName = wanted.parse().map_err(|error| invalid_type(format!("{error}.")))?;
-        let Some(kind) = worker_type::worker_type_list(tx, org, Some(&name)).await?.into_iter().next() else {
-            let known = worker_type::worker_type_list(tx, org, None).await?;
+        let Some(kind) = catalog.worker_type(store, org, &name).await? else {
+            let mut tx = store.org(org).await?;
+            let known = worker_type::worker_type_list(&mut tx, org, None).await?;
+            tx.commit().await?;
             let known: Vec<&str> = known.iter().map(|kind| kind.name.as_str()).collect();
             return Err(invalid_type(format!("Invalid worker type `{name}`. There are: {}.", known.join(", "))));
         };
-        let parent = match self.parent_id {
-            Some(id) => Some(
-                request::request_get(tx, id)
-                    .await?
-                    .ok_or_else(|| Error::invalid(format!("parent_id names what is not there: {id}.")))?,
-            ),
-            None => None,
+        // Children are as urgent as what they are for.
+        let priority = match (self.priority, self.parent_id) {
+            (Some(priority), _) => priority,
+            (None, None) => Priority::default(),
+            (None, Some(parent)) => {
+                let mut tx = store.org(org).await?;
+                let inherited = request::request_priority(&mut tx, parent).await?;
+                tx.commit().await?;
+                inherited.ok_or_else(|| Error::invalid(format!("parent_id names what is not there: {parent}.")))?
+            }
         };
         let from_config = |key: &str| self.config.get(key).and_then(Value::as_str).map(str::to_owned);
         let timeout_ms = self.config.get("timeout_ms").and_then(Value::as_u64);
@@ -182,19 +215,20 @@ impl RequestDraft {
             (None, Some(ms)) => i32::try_from(ms.div_ceil(1000).clamp(1, u64::from(limits::TIMEOUT_SECONDS))).ok(),
             (None, None) => None,
         };
-        let now = request::database_now(tx).await?;
+        let harness = self.harness.or_else(|| from_config("variant"));
+        let service = harness.as_deref().or(kind.harness.as_deref()).unwrap_or_default();
+        let lane = catalog.lane(store, org, name.as_str(), self.project_id, service).await?;
         Ok(NewRequest {
             id: RequestId::from_uuid(eve_store::new_id()),
             user_id: ctx.user_id,
-            project_id: self.project_id,
             parent_id: self.parent_id,
             replay_of: self.replay_of,
-            worker_type: name,
+            lane,
             title: self
                 .title
                 .filter(|title| !title.trim().is_empty())
                 .map_or_else(|| derived_title(&self.prompt), |title| title.chars().take(limits::TITLE_LEN).collect()),
-            harness: self.harness.or_else(|| from_config("variant")),
+            harness,
             model: self.model.or_else(|| from_config("model")),
             prompt: self.prompt,
             repository: self.repository,
@@ -206,9 +240,12 @@ impl RequestDraft {
             timeout_seconds,
             max_attempts: self.max_attempts.map_or(kind.max_attempts, i32::from),
             on_dependency_failure: self.on_dependency_failure,
-            // Children are as urgent as what they are for.
-            priority: self.priority.or(parent.map(|parent| parent.priority)).unwrap_or_default(),
-            run_at: Some(self.run_at.map_or(now, |at| at.max(now))),
+            priority,
+            run_at: self.run_at,
+            blocked_by: self.blocked_by,
+            open: 0,
+            actor: ctx.actor(),
+            lease: None,
         })
     }
 }

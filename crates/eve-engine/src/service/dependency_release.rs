@@ -1,8 +1,8 @@
-//! Frees requests whose dependencies are finished and that nobody freed.
+//! Frees the rest of those who wait for a request that many wait for.
 //!
-//! The transaction that finishes a request frees what waited for it, up to a limit. A candidate here is a blocked
-//! request with nothing unfinished in its way, or with a failure in its way that its policy does not forgive: the
-//! rest of a large fan-in, or one whose last dependency finished while it was being created.
+//! The transaction that finishes a request frees what waited for it, up to a limit, and leaves a row in `releases` when
+//! more may wait. A candidate here is such a row. It goes with the last dependant; until then each round frees a batch
+//! of them in a transaction of its own.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::Error;
 use crate::transition;
 use crate::transition::Aftermath;
 
-/// Most requests freed in one round.
-const MAX_RELEASED_PER_ROUND: i64 = 500;
+/// Most batches of dependants freed in one round.
+const MAX_BATCHES_PER_ROUND: usize = 100;
 
 pub(super) struct DependencyRelease;
 
@@ -30,21 +30,19 @@ impl Service for DependencyRelease {
     }
 
     fn period(&self) -> Duration {
-        Duration::from_millis(500)
+        Duration::from_millis(200)
     }
 
     async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error> {
-        let mut tx = engine.store().platform().await?;
-        let candidates = dependency::dependency_release_candidates(&mut tx, MAX_RELEASED_PER_ROUND).await?;
-        tx.commit().await?;
         let mut released = 0;
-        for (org, id) in candidates {
+        for _ in 0..MAX_BATCHES_PER_ROUND {
             let mut tx = engine.store().platform().await?;
+            let Some(release) = dependency::release_take(&mut tx, 1).await?.pop() else { break };
             let mut aftermath = Aftermath::default();
-            released += u32::from(transition::release(&mut tx, org, id, &mut aftermath).await?);
-            transition::free_dependants(&mut tx, &mut aftermath).await?;
+            // When there are more, this leaves the row for the next turn.
+            released += transition::release(&mut tx, release, &mut aftermath).await?;
             tx.commit().await?;
-            engine.hub().wake(aftermath.topics);
+            engine.inner.dispatcher.finish(aftermath);
         }
         Ok((released > 0).then(|| format!("freed {released} blocked requests")))
     }

@@ -1,16 +1,17 @@
 //! Takes back the requests of workers that are not heard of any more.
 //!
-//! A candidate is a lease that ran out by the database's clock. The attempt's row is closed as expired and the
-//! request is queued again (or quarantined after too many lost workers), in one transaction each. The worker's
-//! processes are its own business: it kills them before its lease can run out.
+//! A worker whose lease ran out by the database's clock is given up for good: it has to enter anew. What it held is
+//! queued again (or quarantined after too many lost workers), in batches. A claim that was under way while its worker
+//! was given up leaves a lease behind that the next round finds. The worker's processes are its own business: it kills
+//! them before its lease can run out.
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eve_core::RequestEvent;
-use eve_core::StateName;
 use eve_store::lease;
-use eve_store::lease::Lease;
-use eve_store::request;
+use eve_store::worker;
 
 use super::Service;
 use crate::Engine;
@@ -19,21 +20,28 @@ use crate::LeaseTerms;
 use crate::clock;
 use crate::transition;
 use crate::transition::Aftermath;
-use crate::transition::Cause;
+use crate::transition::Decided;
+use crate::transition::PLATFORM;
 
-/// Most leases taken back in one round.
-const MAX_REAPED_PER_ROUND: i64 = 500;
+/// Most leases taken back in one transaction.
+const REAP_BATCH: i64 = 500;
+/// Most transactions in one round.
+const MAX_BATCHES_PER_ROUND: usize = 40;
 /// Shortest and longest rest between two rounds.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Rounds after a worker was given up in which its leases are looked for; beyond, every so many rounds.
+const LOOK_ROUNDS: u32 = 20;
 
 pub(super) struct Reaper {
     period: Duration,
+    /// Rounds since a worker was given up here. Only how often to look, never what to do, depends on it.
+    calm: AtomicU32,
 }
 
 impl Reaper {
     pub(super) fn new(terms: LeaseTerms) -> Self {
         let tenth = Duration::try_from(terms.ttl / 10).unwrap_or(PERIOD.1);
-        Self { period: tenth.clamp(PERIOD.0, PERIOD.1) }
+        Self { period: tenth.clamp(PERIOD.0, PERIOD.1), calm: AtomicU32::new(0) }
     }
 }
 
@@ -53,44 +61,39 @@ impl Service for Reaper {
 
     async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error> {
         let mut tx = engine.store().platform().await?;
-        let expired = lease::lease_expired(&mut tx, MAX_REAPED_PER_ROUND).await?;
+        let lost = worker::worker_expire(&mut tx).await?.len();
         tx.commit().await?;
-        let (mut taken, mut finished) = (0, 0);
-        for lease in &expired {
-            match reap(engine, lease).await? {
-                None => {}
-                Some(state) => {
-                    taken += 1;
-                    finished += u32::from(state.is_terminal());
-                }
+        let calm = if lost > 0 { 0 } else { self.calm.load(Ordering::Relaxed).saturating_add(1) };
+        self.calm.store(calm, Ordering::Relaxed);
+        if calm > LOOK_ROUNDS && calm % LOOK_ROUNDS != 0 {
+            return Ok(None);
+        }
+        let mut taken = 0;
+        for _ in 0..MAX_BATCHES_PER_ROUND {
+            let count = reap(engine).await?;
+            taken += count;
+            if i64::try_from(count).unwrap_or(i64::MAX) < REAP_BATCH {
+                break;
             }
         }
-        Ok((taken > 0)
-            .then(|| format!("took back {taken} leases that ran out; {finished} of the requests ended with it")))
+        Ok((taken + lost > 0).then(|| format!("gave up {lost} workers and took back {taken} requests")))
     }
 }
 
-async fn reap(engine: &Engine, expired: &Lease) -> Result<Option<StateName>, Error> {
+async fn reap(engine: &Engine) -> Result<usize, Error> {
     let mut tx = engine.store().platform().await?;
-    let Some(locked) = request::request_life_lock(&mut tx, expired.org_id, expired.request_id).await? else {
-        return Ok(None);
-    };
-    // Somebody else may have reaped it, or a heartbeat come at the last moment.
-    if !lease::lease_lock_expired(&mut tx, expired).await? {
-        return Ok(None);
+    let standings = lease::lease_take_lost(&mut tx, REAP_BATCH).await?;
+    let count = standings.len();
+    let mut decided = Vec::with_capacity(count);
+    for before in standings {
+        let event = RequestEvent::LeaseExpired { fence: before.life.fence };
+        let transition = before.life.apply(&event, before.now, clock::jitter())?;
+        decided.push(Decided { before, transition, actor: PLATFORM, report: None, taken: true });
     }
-    let event = RequestEvent::LeaseExpired { fence: expired.fence };
-    let transition = locked.life.apply(&event, locked.now, clock::jitter())?;
     let mut aftermath = Aftermath::default();
-    transition::write(&mut tx, &locked, &transition, &Cause { actor: "platform", report: None }, &mut aftermath)
-        .await?;
-    transition::free_dependants(&mut tx, &mut aftermath).await?;
+    transition::write(&mut tx, decided, &mut aftermath).await?;
     tx.commit().await?;
-    engine.metrics().takeovers.inc();
-    engine.hub().wake(aftermath.topics);
-    let state = transition.life.state.name();
-    if state.is_terminal() {
-        engine.count_finished(&locked.worker_type, state);
-    }
-    Ok(Some(state))
+    engine.metrics().takeovers.inc_by(u64::try_from(count).unwrap_or(0));
+    engine.inner.dispatcher.finish(aftermath);
+    Ok(count)
 }

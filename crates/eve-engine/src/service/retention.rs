@@ -1,16 +1,21 @@
-//! Removes what is older than its period.
+//! Makes partitions ahead of time and drops those that are older than their period.
 //!
-//! Candidates are finished requests (with attempts, logs and results), log entries of ended attempts, events and
-//! idempotency keys, each past its own period. Requests that have children keep until the children are gone.
+//! Candidates are partitions of requests (with results and attempts, cut alike), of logs and of events whose end is
+//! older than the period; and single rows of idempotency keys and workers. A partition of requests is kept while one of
+//! its requests is not finished.
 
 use std::time::Duration;
 
+use eve_store::Store;
 use eve_store::retention;
+use eve_store::retention::Partitioned;
 use jiff::SignedDuration;
+use jiff::Timestamp;
 
 use super::Service;
 use crate::Engine;
 use crate::Error;
+use crate::clock;
 
 /// Most rows removed by one statement.
 const MAX_PURGED_PER_STATEMENT: i64 = 1000;
@@ -18,6 +23,14 @@ const MAX_PURGED_PER_STATEMENT: i64 = 1000;
 const MAX_STATEMENTS_PER_ROUND: usize = 20;
 /// How long an idempotency key counts.
 const KEY_PERIOD: SignedDuration = SignedDuration::from_hours(48);
+/// How long a worker that is gone is shown.
+const WORKER_PERIOD: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// A period is cut into so many partitions: what is kept too long is at most this part of it.
+const CUTS: i32 = 4;
+/// Shortest and longest partition.
+const SPAN: (SignedDuration, SignedDuration) = (SignedDuration::from_hours(1), SignedDuration::from_hours(24 * 31));
+/// A partition is there this long before it is needed.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +50,24 @@ impl Default for RetentionPeriods {
     }
 }
 
+impl RetentionPeriods {
+    const fn of(self, table: Partitioned) -> SignedDuration {
+        match table {
+            Partitioned::Requests | Partitioned::Results | Partitioned::Attempts => self.requests,
+            Partitioned::AttemptEvents => self.logs,
+            Partitioned::Events => self.events,
+        }
+    }
+}
+
+const TABLES: [Partitioned; 5] = [
+    Partitioned::Requests,
+    Partitioned::Results,
+    Partitioned::Attempts,
+    Partitioned::AttemptEvents,
+    Partitioned::Events,
+];
+
 pub(super) struct Retention {
     periods: RetentionPeriods,
 }
@@ -47,12 +78,35 @@ impl Retention {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Logs,
-    Requests,
-    Events,
-    Keys,
+fn whole_hour(at: Timestamp) -> Timestamp {
+    let seconds = at.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(3600)).unwrap_or(at)
+}
+
+fn span(period: SignedDuration) -> SignedDuration {
+    let hours = (period / CUTS).clamp(SPAN.0, SPAN.1).as_hours();
+    SignedDuration::from_hours(hours.max(1))
+}
+
+/// Makes the partitions that will be needed soon. Several processes may do so at once.
+pub(crate) async fn partitions_ensure(store: &Store, periods: RetentionPeriods) -> Result<usize, Error> {
+    let now = clock::now();
+    let until = now.saturating_add(AHEAD).unwrap_or(now);
+    let mut made = 0;
+    for table in TABLES {
+        let mut tx = store.platform().await?;
+        let last = retention::partition_list(&mut tx, table).await?.into_iter().map(|one| one.to).max();
+        // The first begins before now, for clocks that are behind.
+        let earlier = now.saturating_sub(SignedDuration::from_hours(2)).unwrap_or(now);
+        let mut from = last.filter(|last| *last > earlier).unwrap_or_else(|| whole_hour(earlier));
+        while from < until {
+            let to = from.saturating_add(span(periods.of(table))).unwrap_or(from);
+            made += usize::from(retention::partition_create(&mut tx, table, from, to).await?);
+            from = to;
+        }
+        tx.commit().await?;
+    }
+    Ok(made)
 }
 
 #[async_trait::async_trait]
@@ -62,7 +116,7 @@ impl Service for Retention {
     }
 
     fn description(&self) -> &'static str {
-        "removes requests, logs and events past their period"
+        "makes partitions ahead and drops those past their period"
     }
 
     fn period(&self) -> Duration {
@@ -70,30 +124,70 @@ impl Service for Retention {
     }
 
     async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error> {
-        let logs = purge(engine, Kind::Logs, self.periods.logs).await?;
-        let requests = purge(engine, Kind::Requests, self.periods.requests).await?;
-        let events = purge(engine, Kind::Events, self.periods.events).await?;
-        let keys = purge(engine, Kind::Keys, KEY_PERIOD).await?;
-        let total = logs + requests + events + keys;
-        Ok((total > 0)
-            .then(|| format!("removed {requests} requests, {logs} log entries, {events} events, {keys} keys")))
+        let made = partitions_ensure(engine.store(), self.periods).await?;
+        let mut dropped = drop_requests(engine, self.periods.requests).await?;
+        for table in [Partitioned::AttemptEvents, Partitioned::Events] {
+            dropped.extend(drop_old(engine, table, self.periods.of(table)).await?);
+        }
+        let keys = purge_keys(engine).await?;
+        let mut tx = engine.store().platform().await?;
+        let workers = retention::worker_purge(&mut tx, WORKER_PERIOD).await?;
+        tx.commit().await?;
+        let quiet = made == 0 && dropped.is_empty() && keys + workers == 0;
+        Ok((!quiet).then(|| {
+            format!(
+                "made {made} partitions, dropped {}, removed {keys} idempotency keys and {workers} workers",
+                if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") }
+            )
+        }))
     }
 }
 
-async fn purge(engine: &Engine, kind: Kind, older: SignedDuration) -> Result<u64, Error> {
+async fn drop_old(engine: &Engine, table: Partitioned, period: SignedDuration) -> Result<Vec<String>, Error> {
+    let now = clock::now();
+    let before = now.saturating_sub(period).unwrap_or(now);
+    let mut tx = engine.store().platform().await?;
+    let mut dropped = Vec::new();
+    for partition in retention::partition_list(&mut tx, table).await? {
+        if partition.to <= before && retention::partition_drop(&mut tx, table, &partition.name).await? {
+            dropped.push(partition.name);
+        }
+    }
+    tx.commit().await?;
+    Ok(dropped)
+}
+
+/// Requests go with their results and attempts, and only when all of a partition are finished.
+async fn drop_requests(engine: &Engine, period: SignedDuration) -> Result<Vec<String>, Error> {
+    let now = clock::now();
+    let before = now.saturating_sub(period).unwrap_or(now);
+    let mut dropped = Vec::new();
+    let mut tx = engine.store().platform().await?;
+    let old = retention::partition_list(&mut tx, Partitioned::Requests).await?;
+    for partition in old.into_iter().filter(|partition| partition.to <= before) {
+        if retention::standing_count_before(&mut tx, partition.to).await? > 0 {
+            break;
+        }
+        for table in Partitioned::OF_REQUESTS {
+            for twin in retention::partition_list(&mut tx, table).await? {
+                if twin.to <= partition.to && retention::partition_drop(&mut tx, table, &twin.name).await? {
+                    dropped.push(twin.name);
+                }
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok(dropped)
+}
+
+async fn purge_keys(engine: &Engine) -> Result<u64, Error> {
     let mut removed = 0;
     for _ in 0..MAX_STATEMENTS_PER_ROUND {
         let mut tx = engine.store().platform().await?;
-        let limit = MAX_PURGED_PER_STATEMENT;
-        let count = match kind {
-            Kind::Logs => retention::attempt_log_purge(&mut tx, older, limit).await?,
-            Kind::Requests => retention::request_purge(&mut tx, older, limit).await?,
-            Kind::Events => retention::event_purge(&mut tx, older, limit).await?,
-            Kind::Keys => retention::key_purge(&mut tx, older, limit).await?,
-        };
+        let count = retention::key_purge(&mut tx, KEY_PERIOD, MAX_PURGED_PER_STATEMENT).await?;
         tx.commit().await?;
         removed += count;
-        if count < u64::try_from(limit).unwrap_or(u64::MAX) {
+        if count < u64::try_from(MAX_PURGED_PER_STATEMENT).unwrap_or(u64::MAX) {
             break;
         }
     }

@@ -1,5 +1,6 @@
 use eve_core::DependencyPolicy;
 use eve_core::FailureClass;
+use eve_core::Outcome;
 use eve_core::RequestId;
 use eve_core::StateName;
 use eve_engine::ErrorKind;
@@ -29,7 +30,7 @@ async fn the_last_dependency_frees_in_the_transaction_that_finishes_it() {
     assert_eq!(world.get(c.id).await.state, StateName::Blocked);
     world.settle(&second, success()).await.expect("settled");
     assert_eq!(world.get(c.id).await.state, StateName::Pending);
-    assert_eq!(world.count("SELECT count(*) FROM eve.blocked"), 0);
+    assert_eq!(world.count("SELECT count(*) FROM eve.parked WHERE state = 'blocked'"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,20 +86,82 @@ async fn what_is_finished_already_blocks_nothing_and_what_is_not_there_is_refuse
 async fn the_reconciler_frees_the_rest_of_a_large_fan_out() {
     let world = World::new().await;
     let a = world.ask(draft("a")).await;
-    for _ in 0..130 {
+    for _ in 0..620 {
         after(&world, vec![a.id], DependencyPolicy::Fail).await;
     }
     let claim = world.run_one().await;
     world.settle(&claim, success()).await.expect("settled");
-    let left = world.count("SELECT count(*) FROM eve.blocked");
+    assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 500, "one transaction frees so many");
+    let left = world.count("SELECT count(*) FROM eve.parked WHERE state = 'blocked'");
     assert!(left > 0, "more than one transaction frees");
     let services = Services::start(&world.engine, RetentionPeriods::default());
     for _ in 0..100 {
-        if world.count("SELECT count(*) FROM eve.blocked") == 0 {
+        if world.count("SELECT count(*) FROM eve.parked WHERE state = 'blocked'") == 0 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     services.stop().await;
-    assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 130);
+    assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 620);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_waits_for_its_children_is_woken_once_by_the_last() {
+    let world = World::new().await;
+    let parent = world.ask(draft("parent")).await;
+    let lead = world.run_one().await;
+    let mut children = Vec::new();
+    for n in 0..12 {
+        let child = RequestDraft { parent_id: Some(parent.id), ..draft(&format!("child {n}")) };
+        children.push(world.ask(child).await.id);
+    }
+    let running = world.claim(12).await;
+    // The first ends before its parent lies down, the others all at once with it.
+    let (first, rest) = running.split_first().expect("twelve");
+    world.settle(first, success()).await.expect("settled");
+    let ends = rest.iter().map(|claim| world.settle(claim, success()));
+    let (down, ends) = tokio::join!(world.settle(&lead, Outcome::AwaitsChildren), futures_join(ends.collect()));
+    down.expect("it lies down");
+    assert!(ends.into_iter().all(|end| end.is_ok()));
+    let again = world.run_one().await;
+    assert_eq!((again.request_id, again.fence.0), (parent.id, 2));
+    assert!(world.claim(1).await.is_empty(), "woken once");
+    assert_eq!(world.get(parent.id).await.burned, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_comes_later_is_waited_for_too() {
+    let world = World::new().await;
+    let parent = world.ask(draft("parent")).await;
+    let lead = world.run_one().await;
+    let child = |name: &str| RequestDraft { parent_id: Some(parent.id), ..draft(name) };
+    world.ask(child("first")).await;
+    world.settle(&lead, Outcome::AwaitsChildren).await.expect("settled");
+    let row = world.get(parent.id).await;
+    assert_eq!((row.state, row.reason.as_deref()), (StateName::Waiting, Some("children")));
+    world.ask(child("second")).await;
+    let first = world.run_one().await;
+    world.settle(&first, failure(FailureClass::AgentFailed)).await.expect("settled");
+    assert_eq!(world.get(parent.id).await.state, StateName::Waiting);
+    let second = world.run_one().await;
+    world.settle(&second, success()).await.expect("settled");
+    assert_eq!(world.get(parent.id).await.state, StateName::Pending);
+}
+
+async fn futures_join<T>(futures: Vec<impl std::future::Future<Output = T>>) -> Vec<T> {
+    let mut out = Vec::new();
+    let mut running: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    // All of them are polled at once: the dispatcher answers them in whatever batches it makes.
+    std::future::poll_fn(|context| {
+        running.retain_mut(|future| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(done) => {
+                out.push(done);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if running.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    out
 }

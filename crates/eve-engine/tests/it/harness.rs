@@ -15,6 +15,7 @@ use eve_engine::Claim;
 use eve_engine::CreateOutcome;
 use eve_engine::Engine;
 use eve_engine::EngineOptions;
+use eve_engine::FencedAttempt;
 use eve_engine::LeaseTerms;
 use eve_engine::NewWorker;
 use eve_engine::OpContext;
@@ -61,6 +62,7 @@ impl World {
             worker_types: vec!["*".into()],
             harnesses: serde_json::json!([]),
             slots: 8,
+            account: None,
         };
         engine.worker_register(&worker(), &new).await.expect("entered")
     }
@@ -76,14 +78,18 @@ impl World {
     }
 
     pub(crate) async fn claim_waiting(&self, limit: usize, wait: Duration) -> Vec<Claim> {
+        self.claim_as(self.worker, limit, wait).await
+    }
+
+    pub(crate) async fn claim_as(&self, who: WorkerId, limit: usize, wait: Duration) -> Vec<Claim> {
         let types = ["*".to_owned()];
-        self.engine.queue_claim(&worker(), self.worker, &types, limit, wait).await.expect("claimed")
+        self.engine.queue_claim(&worker(), who, &types, limit, wait).await.expect("claimed")
     }
 
     /// Claims the one request that is due and starts it.
     pub(crate) async fn run_one(&self) -> Claim {
         let claim = self.claim(1).await.pop().expect("something is due");
-        self.engine.attempt_start(&worker(), claim.attempt_id, claim.fence, "command").await.expect("started");
+        self.engine.attempt_start(&worker(), FencedAttempt::from(&claim), "command").await.expect("started");
         claim
     }
 
@@ -92,23 +98,24 @@ impl World {
         claim: &Claim,
         outcome: Outcome,
     ) -> Result<eve_core::StateName, eve_engine::Error> {
-        self.engine.attempt_settle(&worker(), claim.attempt_id, claim.fence, &report(outcome)).await
+        let reports = vec![(FencedAttempt::from(claim), report(outcome))];
+        self.engine.attempt_settle(&worker(), reports).await?.pop().expect("one answer")
     }
 
     pub(crate) async fn get(&self, id: RequestId) -> RequestRow {
         self.engine.request_get(&self.owner, id).await.expect("there")
     }
 
-    /// Lets the lease of an attempt run out now, by the database's own clock.
-    pub(crate) async fn expire(&self, claim: &Claim) {
-        use sqlx_free::execute;
-        execute(
-            &self.database,
-            &format!(
-                "UPDATE eve.leases SET expires_at = now() - interval '1 second' WHERE attempt_id = '{}'",
-                claim.attempt_id.uuid()
-            ),
-        );
+    pub(crate) async fn release(&self, claim: &Claim) -> Result<eve_core::StateName, eve_engine::Error> {
+        let attempts = [FencedAttempt::from(claim)];
+        self.engine.attempt_release(&worker(), &attempts).await?.pop().expect("one answer")
+    }
+
+    /// Lets the lease of a worker run out now, by the database's own clock.
+    pub(crate) fn expire(&self, worker: WorkerId) {
+        let id = worker.uuid();
+        let sql = format!("UPDATE eve.workers SET lease_until = now() - interval '1 second' WHERE id = '{id}'");
+        sqlx_free::execute(&self.database, &sql);
     }
 
     pub(crate) fn count(&self, sql: &str) -> i64 {
@@ -144,28 +151,7 @@ pub(crate) mod sqlx_free {
 }
 
 pub(crate) fn draft(prompt: &str) -> RequestDraft {
-    RequestDraft {
-        worker_type: None,
-        prompt: prompt.to_owned(),
-        title: None,
-        repository: None,
-        branch: None,
-        context: serde_json::json!({}),
-        config: serde_json::json!({}),
-        metadata: serde_json::json!({}),
-        reply_to: None,
-        project_id: None,
-        parent_id: None,
-        replay_of: None,
-        priority: None,
-        blocked_by: Vec::new(),
-        on_dependency_failure: eve_core::DependencyPolicy::Fail,
-        run_at: None,
-        harness: None,
-        model: None,
-        timeout_seconds: None,
-        max_attempts: None,
-    }
+    RequestDraft { prompt: prompt.to_owned(), ..RequestDraft::default() }
 }
 
 pub(crate) fn success() -> Outcome {

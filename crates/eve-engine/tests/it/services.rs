@@ -1,5 +1,6 @@
 use eve_core::StateName;
 use eve_engine::ErrorKind;
+use eve_engine::FencedAttempt;
 use eve_engine::RetentionPeriods;
 use eve_engine::Services;
 use eve_engine::WorkerSignal;
@@ -27,55 +28,78 @@ async fn a_lost_worker_s_request_is_taken_over_and_its_late_writes_change_nothin
     let request = world.ask(draft("survive")).await;
     let healthy = world.ask(draft("healthy")).await;
     let lost = world.run_one().await;
-    let alive = world.run_one().await;
+    let neighbour = World::enter(&world.engine).await;
+    let alive = world.claim_as(neighbour, 1, std::time::Duration::ZERO).await.pop().expect("the other");
     assert_eq!((lost.request_id, alive.request_id), (request.id, healthy.id));
-    world.expire(&lost).await;
+    world.expire(world.worker);
     let services = Services::start(&world.engine, RetentionPeriods::default());
     until(|| world.count("SELECT count(*) FROM eve.leases") == 1).await;
-    let taken = world.run_one().await;
-    assert_eq!((taken.request_id, taken.number), (request.id, 2));
-    let signals = world
-        .engine
-        .worker_heartbeat(
-            &worker(),
-            world.worker,
-            "active",
-            &[(lost.attempt_id, lost.fence), (alive.attempt_id, alive.fence)],
-            std::time::Duration::ZERO,
-        )
-        .await;
+    let taken = world.claim_as(neighbour, 1, std::time::Duration::from_secs(5)).await.pop().expect("taken over");
+    assert_eq!((taken.request_id, taken.fence.0), (request.id, 2));
+    let beat = |who, attempts: Vec<FencedAttempt>| {
+        let engine = world.engine.clone();
+        async move { engine.worker_heartbeat(&worker(), who, "active", &attempts, std::time::Duration::ZERO).await }
+    };
+    let dead = beat(world.worker, vec![FencedAttempt::from(&lost)]).await.expect_err("it was given up for good");
+    assert_eq!(dead.kind, ErrorKind::Stale);
+    let signals = beat(neighbour, vec![FencedAttempt::from(&lost), FencedAttempt::from(&alive)]).await;
     assert_eq!(signals.expect("answered"), [WorkerSignal::Lost, WorkerSignal::Continue]);
+    let types = ["*".to_owned()];
+    let refused = world.engine.queue_claim(&worker(), world.worker, &types, 1, std::time::Duration::ZERO).await;
+    assert!(refused.map_or(true, |claims| claims.is_empty()), "and gets no more work");
     assert_eq!(world.settle(&lost, success()).await.expect_err("late").kind, ErrorKind::Stale);
     assert_eq!(world.settle(&taken, success()).await.expect("settled"), StateName::Completed);
     assert_eq!(world.get(request.id).await.burned, 0, "a lost worker burns no attempt");
     // The other one was left alone.
-    assert_eq!(world.get(healthy.id).await.state, StateName::Processing);
+    assert_eq!(world.get(healthy.id).await.state, StateName::Claimed);
     services.stop().await;
     let reaper = services.reports().into_iter().find(|report| report.name == "reaper").expect("there is one");
-    assert!(reaper.last_action.is_some_and(|action| action.contains("took back 1")));
+    assert!(reaper.last_action.is_some_and(|action| action.contains("took back 1 request")));
+}
+
+/// Moves a request into the past: an id of that time, with everything that belongs to it.
+fn age(world: &World, id: eve_core::RequestId, days: i64) -> eve_core::RequestId {
+    let old = sqlx_free::query(&world.database, &format!("SELECT eve.uuid_at(now() - interval '{days} days')"));
+    let old = eve_core::RequestId::from_uuid(old.trim().parse().expect("a UUID"));
+    for (table, column) in
+        [("requests", "id"), ("results", "request_id"), ("attempts", "request_id"), ("queue", "request_id")]
+    {
+        sqlx_free::execute(
+            &world.database,
+            &format!("UPDATE eve.{table} SET {column} = '{}' WHERE {column} = '{}'", old.uuid(), id.uuid()),
+        );
+    }
+    old
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retention_removes_what_is_past_its_period_and_nothing_else() {
+async fn retention_drops_partitions_past_their_period_and_nothing_else() {
     let world = World::new().await;
-    let old = world.ask(draft("old")).await;
+    for (table, from, to) in
+        [("requests", 130, 100), ("requests", 100, 95), ("results", 130, 100), ("attempts", 130, 100)]
+    {
+        let hour = |days: i32| format!("date_trunc('hour', now()) - interval '{days} days'");
+        let sql = format!("SELECT eve.partition_create('{table}', {}, {})", hour(from), hour(to));
+        sqlx_free::execute(&world.database, &sql);
+    }
+    let finished = world.ask(draft("old")).await;
     let claim = world.run_one().await;
     world.settle(&claim, success()).await.expect("settled");
+    let old = age(&world, finished.id, 110);
+    let waiting = world.ask(draft("old, but not finished")).await;
+    let waiting = age(&world, waiting.id, 97);
     let recent = world.ask(draft("recent")).await;
     world.engine.request_cancel(&world.owner, recent.id).await.expect("cancelled");
-    let running = world.ask(draft("running")).await;
-    sqlx_free::execute(
-        &world.database,
-        &format!("UPDATE eve.requests SET finished_at = now() - interval '91 days' WHERE id = '{}'", old.id.uuid()),
-    );
+    assert_eq!(world.get(old).await.state, StateName::Completed);
     let services = Services::start(&world.engine, RetentionPeriods::default());
     until(|| world.count("SELECT count(*) FROM eve.requests") == 2).await;
     services.stop().await;
-    let gone = world.engine.request_get(&world.owner, old.id).await.expect_err("removed");
+    let gone = world.engine.request_get(&world.owner, old).await.expect_err("removed");
     assert_eq!(gone.kind, ErrorKind::NotFound);
-    assert_eq!(world.get(recent.id).await.state, StateName::Cancelled);
-    assert_eq!(world.get(running.id).await.state, StateName::Pending);
     assert_eq!(world.count("SELECT count(*) FROM eve.attempts"), 0, "its attempts went along");
+    assert_eq!(world.get(recent.id).await.state, StateName::Cancelled);
+    assert_eq!(world.get(waiting).await.state, StateName::Pending, "kept while one of its partition is not finished");
+    assert_eq!(world.count("SELECT count(*) FROM eve.requests_rest"), 0, "everything has its partition");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,9 @@ use eve_core::Fence;
 use eve_core::Outcome;
 use eve_core::ResultStatus;
 use eve_core::StateName;
+use eve_engine::Claim;
 use eve_engine::ErrorKind;
+use eve_engine::FencedAttempt;
 use eve_engine::LogEntry;
 use eve_engine::LogPosition;
 use jiff::Timestamp;
@@ -38,13 +40,16 @@ async fn a_second_settlement_and_every_write_with_an_old_fence_are_refused() {
     let claim = world.run_one().await;
     world.settle(&claim, success()).await.expect("settled");
     let entry = LogEntry { seq: 1, at: Timestamp::now(), event: eve_core::AgentEvent::info("late") };
-    let (attempt, fence) = (claim.attempt_id, claim.fence);
+    // The same report again is answered as it was, since its answer may have been lost, and changes nothing.
+    assert_eq!(world.settle(&claim, failure(FailureClass::AgentFailed)).await.expect("known"), StateName::Completed);
+    let attempt = FencedAttempt::from(&claim);
+    let ahead = Claim { fence: Fence(claim.fence.0 + 1), ..claim.clone() };
     let refused = [
-        world.settle(&claim, failure(FailureClass::AgentFailed)).await.map(|_| ()),
-        world.engine.attempt_release(&worker(), attempt, fence).await.map(|_| ()),
-        world.engine.attempt_start(&worker(), attempt, fence, "command").await,
-        world.engine.attempt_log_append(&worker(), attempt, fence, &[entry]).await,
-        world.engine.attempt_log_append(&worker(), attempt, Fence(fence.0 + 1), &[]).await,
+        world.settle(&ahead, failure(FailureClass::AgentFailed)).await.map(|_| ()),
+        world.release(&claim).await.map(|_| ()),
+        world.engine.attempt_start(&worker(), attempt, "command").await,
+        world.engine.attempt_log_append(&worker(), attempt, &[entry]).await,
+        world.engine.attempt_log_append(&worker(), FencedAttempt::from(&ahead), &[]).await,
     ];
     for outcome in refused {
         assert_eq!(outcome.expect_err("stale").kind, ErrorKind::Stale);
@@ -83,7 +88,7 @@ async fn cancelling_a_running_request_reaches_its_worker_at_once() {
     let claim = world.run_one().await;
     let heartbeat = {
         let (engine, id) = (world.engine.clone(), world.worker);
-        let attempts = [(claim.attempt_id, claim.fence)];
+        let attempts = [FencedAttempt::from(&claim)];
         tokio::spawn(async move {
             let wait = std::time::Duration::from_secs(20);
             engine.worker_heartbeat(&worker(), id, "active", &attempts, wait).await
@@ -126,7 +131,7 @@ async fn the_log_keeps_order_and_takes_a_repeated_batch_once() {
     let entry = |seq| LogEntry { seq, at: Timestamp::now(), event: eve_core::AgentEvent::info(format!("line {seq}")) };
     let batch: Vec<LogEntry> = (1..=10).map(entry).collect();
     for _ in 0..2 {
-        world.engine.attempt_log_append(&worker(), claim.attempt_id, claim.fence, &batch).await.expect("stored");
+        world.engine.attempt_log_append(&worker(), FencedAttempt::from(&claim), &batch).await.expect("stored");
     }
     let page = world.engine.request_log(&world.owner, request.id, LogPosition { attempt: 1, seq: 4 }, 100).await;
     let seqs: Vec<i64> = page.expect("there").iter().map(|entry| entry.position.seq).collect();
@@ -173,4 +178,48 @@ async fn pausing_takes_a_request_from_the_queue_and_resuming_puts_it_back() {
     assert!(world.claim(1).await.is_empty());
     world.engine.request_resume(&world.owner, request.id).await.expect("resumed");
     assert_eq!(world.claim(1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_settled_together_and_one_bad_apple_spoils_nothing() {
+    let world = World::new().await;
+    for n in 0..20 {
+        world.ask(draft(&format!("request {n}"))).await;
+    }
+    let claims = world.claim(20).await;
+    assert_eq!(claims.len(), 20);
+    let mut reports: Vec<_> =
+        claims.iter().map(|claim| (FencedAttempt::from(claim), crate::harness::report(success()))).collect();
+    // One fence is old, one attempt is named twice, and one report holds what no database number can.
+    if let Some(first) = reports.first_mut() {
+        first.0.fence = Fence(7);
+    }
+    reports.extend(reports.get(1).cloned());
+    if let Some(third) = reports.get_mut(2) {
+        third.1.usage.cost_usd = Some("99999999999999999999".parse().expect("a number"));
+    }
+    let answers = world.engine.attempt_settle(&worker(), reports).await.expect("answered");
+    let words: Vec<String> = answers
+        .into_iter()
+        .map(|answer| answer.map_or_else(|error| format!("{:?}", error.kind), |state| state.to_string()))
+        .collect();
+    assert_eq!(words.len(), 21);
+    assert_eq!(words.first().map(String::as_str), Some("Stale"));
+    assert_eq!(words.get(2).map(String::as_str), Some("Internal"), "it alone");
+    assert_eq!(words.iter().filter(|word| *word == "completed").count(), 19);
+    assert_eq!(world.count("SELECT count(*) FROM eve.results"), 18);
+    assert_eq!(world.count("SELECT count(*) FROM eve.leases"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_released_burns_nothing_and_is_claimed_again_with_the_next_fence() {
+    let world = World::new().await;
+    let request = world.ask(draft("drain")).await;
+    let claim = world.run_one().await;
+    assert_eq!(world.release(&claim).await.expect("released"), StateName::Pending);
+    assert_eq!(world.release(&claim).await.expect("known"), StateName::Pending, "a repetition is answered alike");
+    let again = world.run_one().await;
+    assert_eq!((again.request_id, again.fence), (request.id, Fence(2)));
+    assert_eq!(again.resume_session, None, "no session was reported");
+    assert_eq!(world.get(request.id).await.burned, 0);
 }

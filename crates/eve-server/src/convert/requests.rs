@@ -6,7 +6,6 @@ use eve_api_types::Request;
 use eve_api_types::RequestDetail;
 use eve_api_types::RequestResult;
 use eve_api_types::RequestStatus;
-use eve_api_types::SettleAnswer;
 use eve_core::Priority;
 use eve_core::ProjectId;
 use eve_core::RequestId;
@@ -22,7 +21,7 @@ use super::worker_type_name;
 use crate::error::ApiError;
 
 /// The reason of a waiting request that says that a person is awaited.
-const ANSWER: &str = "answer";
+pub(super) const ANSWER: &str = "answer";
 
 /// What a caller asks for.
 pub(crate) fn request_draft(new: NewRequest) -> Result<RequestDraft, ApiError> {
@@ -97,7 +96,7 @@ const fn state(status: RequestStatus) -> StateName {
 }
 
 /// How a request stands, with waiting for a person told apart from other waiting.
-fn status(state: StateName, reason: Option<&str>) -> RequestStatus {
+pub(super) fn status(state: StateName, reason: Option<&str>) -> RequestStatus {
     match state {
         StateName::Blocked => RequestStatus::Blocked,
         StateName::Held => RequestStatus::Held,
@@ -208,9 +207,4 @@ pub(crate) fn result(row: ResultRow) -> RequestResult {
         error_code: row.error_code,
         created_at: row.created_at,
     }
-}
-
-/// How a request stands after its attempt reported. The only waiting that a report leads to is for a person.
-pub fn settle_answer(state: StateName) -> SettleAnswer {
-    SettleAnswer { status: status(state, Some(ANSWER)) }
 }

@@ -2,17 +2,21 @@
 
 use eve_api_types::Assignment;
 use eve_api_types::AttemptSignal;
+use eve_api_types::EndAnswer;
+use eve_api_types::EndOutcome;
 use eve_api_types::FencedAttempt;
 use eve_api_types::LogLine;
 use eve_api_types::RegisterAnswer;
 use eve_api_types::RegisterRequest;
+use eve_api_types::SettleRequest;
 use eve_api_types::Worker;
 use eve_api_types::WorkerAttempt;
 use eve_api_types::WorkerState;
-use eve_core::AttemptId;
-use eve_core::Fence;
+use eve_core::AttemptReport;
+use eve_core::StateName;
 use eve_core::WorkerId;
 use eve_engine::Claim;
+use eve_engine::ErrorKind;
 use eve_engine::LeaseTerms;
 use eve_engine::LogEntry;
 use eve_engine::NewWorker;
@@ -31,6 +35,7 @@ pub fn new_worker(request: RegisterRequest) -> NewWorker {
         // Plain text in plain structs, which always has a JSON form.
         harnesses: serde_json::to_value(request.harnesses).unwrap_or_default(),
         slots: i32::try_from(request.slots).unwrap_or(i32::MAX),
+        account: request.account,
     }
 }
 
@@ -44,7 +49,7 @@ pub fn assignment(claim: Claim) -> Assignment {
     Assignment {
         attempt_id: claim.attempt_id,
         fence: claim.fence,
-        number: claim.number,
+        number: claim.fence.0,
         org_id: claim.org_id,
         request_id: claim.request_id,
         user_id: claim.user_id,
@@ -64,9 +69,44 @@ pub fn assignment(claim: Claim) -> Assignment {
     }
 }
 
-/// The attempts of a heartbeat.
-pub fn fenced(attempts: &[FencedAttempt]) -> Vec<(AttemptId, Fence)> {
-    attempts.iter().map(|attempt| (attempt.attempt_id, attempt.fence)).collect()
+/// An attempt as its worker names it.
+pub const fn fenced(attempt: FencedAttempt) -> eve_engine::FencedAttempt {
+    let FencedAttempt { request_id, attempt_id, fence } = attempt;
+    eve_engine::FencedAttempt { request_id, attempt_id, fence }
+}
+
+/// The attempts of a heartbeat or a release.
+pub fn fenced_all(attempts: &[FencedAttempt]) -> Vec<eve_engine::FencedAttempt> {
+    attempts.iter().copied().map(fenced).collect()
+}
+
+/// Attempts with their reports.
+pub fn settlements(request: SettleRequest) -> Vec<(eve_engine::FencedAttempt, AttemptReport)> {
+    request.settlements.into_iter().map(|one| (fenced(one.attempt), one.report)).collect()
+}
+
+/// What ending each attempt led to.
+pub fn end_answer(answers: Vec<Result<StateName, eve_engine::Error>>) -> EndAnswer {
+    let outcome = |answer| match answer {
+        // The only waiting for a person that a report leads to is for an answer.
+        Ok(state) => EndOutcome::Ended { status: super::requests::status(state, Some(super::requests::ANSWER)) },
+        Err(error) => failed_end(error),
+    };
+    EndAnswer { outcomes: answers.into_iter().map(outcome).collect() }
+}
+
+fn failed_end(error: eve_engine::Error) -> EndOutcome {
+    match error.kind {
+        ErrorKind::Stale => EndOutcome::Stale,
+        ErrorKind::Unavailable | ErrorKind::Internal => EndOutcome::Unavailable { detail: error.message },
+        ErrorKind::Invalid
+        | ErrorKind::InvalidWorkerType
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Forbidden
+        | ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::IdempotencyConflict => EndOutcome::Refused { detail: error.message },
+    }
 }
 
 /// The name under which a worker's state is kept.

@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use eve_api_types::AppendEntries;
 use eve_api_types::ClaimAnswer;
 use eve_api_types::ClaimRequest;
+use eve_api_types::EndAnswer;
 use eve_api_types::HeartbeatAnswer;
 use eve_api_types::HeartbeatRequest;
 use eve_api_types::RegisterAnswer;
 use eve_api_types::RegisterRequest;
 use eve_api_types::ReleaseRequest;
-use eve_api_types::SettleAnswer;
 use eve_api_types::SettleRequest;
 use eve_api_types::StartRequest;
 use eve_engine::WorkerContext;
@@ -75,7 +75,10 @@ pub(crate) struct HeartbeatQuery {
     wait_ms: u64,
 }
 
-/// Says that a worker and its attempts are alive, which extends their leases.
+/// Says that a worker and its attempts are alive, which extends its lease.
+///
+/// A worker that was silent for longer than its lease is given up: it gets `stale_fence`, has lost all its attempts, and
+/// enters anew.
 ///
 /// Answers at once if one of them is to stop, and otherwise when there is news or the wait is over.
 #[utoipa::path(
@@ -93,7 +96,7 @@ pub(crate) async fn worker_heartbeat(
     Query(query): Query<HeartbeatQuery>,
     Json(request): Json<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
-    let (state, attempts) = (convert::worker_state(request.state), convert::fenced(&request.attempts));
+    let (state, attempts) = (convert::worker_state(request.state), convert::fenced_all(&request.attempts));
     let beat = |wait| app.engine.worker_heartbeat(&ctx, request.worker_id, state, &attempts, wait);
     let signals = tokio::select! {
         signals = beat(Duration::from_millis(query.wait_ms)) => signals?,
@@ -116,7 +119,7 @@ pub(crate) async fn attempt_start(
     ctx: WorkerContext,
     Json(StartRequest { attempt, harness }): Json<StartRequest>,
 ) -> Result<StatusCode, ApiError> {
-    app.engine.attempt_start(&ctx, attempt.attempt_id, attempt.fence, &harness).await?;
+    app.engine.attempt_start(&ctx, convert::fenced(attempt), &harness).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -134,40 +137,43 @@ pub(crate) async fn attempt_log_append(
     Json(AppendEntries { attempt, entries }): Json<AppendEntries>,
 ) -> Result<StatusCode, ApiError> {
     let entries = convert::log_lines(entries);
-    app.engine.attempt_log_append(&ctx, attempt.attempt_id, attempt.fence, &entries).await?;
+    app.engine.attempt_log_append(&ctx, convert::fenced(attempt), &entries).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Reports that an attempt is over. Result, state and everything that follows are written at once.
+/// Reports that attempts are over. Result, state and everything that follows are written at once, for each attempt all
+/// of it or nothing.
+///
+/// A report may be sent again when its answer was lost: it is written once.
 #[utoipa::path(
     post,
     path = "/attempts/settle",
     tag = "worker API",
     request_body = SettleRequest,
-    responses((status = 200, body = SettleAnswer))
+    responses((status = 200, body = EndAnswer))
 )]
 pub(crate) async fn attempt_settle(
     State(app): State<App>,
     ctx: WorkerContext,
-    Json(SettleRequest { attempt, report }): Json<SettleRequest>,
-) -> Result<Json<SettleAnswer>, ApiError> {
-    let state = app.engine.attempt_settle(&ctx, attempt.attempt_id, attempt.fence, &report).await?;
-    Ok(Json(convert::settle_answer(state)))
+    Json(request): Json<SettleRequest>,
+) -> Result<Json<EndAnswer>, ApiError> {
+    let answers = app.engine.attempt_settle(&ctx, convert::settlements(request)).await?;
+    Ok(Json(convert::end_answer(answers)))
 }
 
-/// Gives a request back unfinished, which costs it no attempt.
+/// Gives requests back unfinished, which costs them no attempt.
 #[utoipa::path(
     post,
     path = "/attempts/release",
     tag = "worker API",
     request_body = ReleaseRequest,
-    responses((status = 204, description = "Another worker may have it."))
+    responses((status = 200, body = EndAnswer))
 )]
 pub(crate) async fn attempt_release(
     State(app): State<App>,
     ctx: WorkerContext,
-    Json(ReleaseRequest { attempt }): Json<ReleaseRequest>,
-) -> Result<StatusCode, ApiError> {
-    app.engine.attempt_release(&ctx, attempt.attempt_id, attempt.fence).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Json(request): Json<ReleaseRequest>,
+) -> Result<Json<EndAnswer>, ApiError> {
+    let answers = app.engine.attempt_release(&ctx, &convert::fenced_all(&request.attempts)).await?;
+    Ok(Json(convert::end_answer(answers)))
 }

@@ -24,7 +24,7 @@ async fn streams_and_long_polls_end_when_the_server_stops() {
     let claim = tokio::spawn(Answer::to(server.worker("/claim", &worker.claim_body(30_000))));
     let beat = serde_json::json!({
         "worker_id": worker.id, "state": "active",
-        "attempts": [{"attempt_id": attempt.attempt_id, "fence": attempt.fence}],
+        "attempts": [attempt.body(&serde_json::json!({}))],
     });
     let beat = tokio::spawn(Answer::to(server.worker("/heartbeat?wait_ms=30000", &beat)));
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -56,7 +56,8 @@ impl<'a> FakeWorker<'a> {
 impl FakeAttempt<'_> {
     /// The body of a fenced write.
     pub(crate) fn body(&self, rest: &Value) -> Value {
-        let mut body = json!({"attempt_id": self.attempt_id, "fence": self.fence});
+        let mut body =
+            json!({"request_id": self.request_id, "attempt_id": self.attempt_id, "fence": self.fence});
         body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         body
     }
@@ -80,9 +81,25 @@ impl FakeAttempt<'_> {
 
     /// Reports an outcome and returns the status that the request has then.
     pub(crate) async fn settle(&self, outcome: &Value) -> String {
-        let answer = self.write("/attempts/settle", &json!({"report": report(outcome)})).await;
+        let told = self.end("/attempts/settle", &self.settlement(outcome)).await;
+        assert_eq!(told["outcome"], "ended", "{told}");
+        told["status"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn settlement(&self, outcome: &Value) -> Value {
+        json!({"settlements": [self.body(&json!({"report": report(outcome)}))]})
+    }
+
+    /// Gives the request back.
+    pub(crate) async fn release(&self) -> Value {
+        self.end("/attempts/release", &json!({"attempts": [self.body(&json!({}))]})).await
+    }
+
+    /// What ending one attempt led to.
+    pub(crate) async fn end(&self, path: &str, body: &Value) -> Value {
+        let answer = Answer::to(self.server.worker(path, body)).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.text_at("status")
+        answer.json()["outcomes"][0].clone()
     }
 
     /// Starts and settles with success.

@@ -70,8 +70,9 @@ async fn a_worker_that_never_entered_is_told_so() {
     let unknown = "wrk_00000000000000000000000000";
     let claim = json!({"worker_id": unknown, "worker_types": ["general"], "limit": 1, "wait_ms": 0});
     Answer::to(server.worker("/claim", &claim)).await.is_problem(404, "not_found");
+    // As one that was given up for dead is: all that it runs is lost, and it has to enter.
     let beat = json!({"worker_id": unknown, "state": "active", "attempts": []});
-    Answer::to(server.worker("/heartbeat", &beat)).await.is_problem(404, "not_found");
+    Answer::to(server.worker("/heartbeat", &beat)).await.is_problem(409, "stale_fence");
 }
 
 #[tokio::test]
@@ -81,7 +82,8 @@ async fn a_heartbeat_waits_for_a_reason_to_stop() {
     let id = server.ask("long work").await;
     let attempt = worker.claim().await;
     attempt.start().await;
-    let fenced = |fence: i64| json!({"attempt_id": attempt.attempt_id, "fence": fence});
+    let fenced =
+        |fence: i64| json!({"request_id": attempt.request_id, "attempt_id": attempt.attempt_id, "fence": fence});
     let beat = |attempts: Value| json!({"worker_id": worker.id, "state": "active", "attempts": attempts});
     for (fence, signal) in [(1, "continue"), (7, "lost")] {
         let at_once = Answer::to(server.worker("/heartbeat", &beat(json!([fenced(fence)])))).await;
@@ -105,15 +107,13 @@ async fn an_old_fence_writes_nothing() {
     let id = server.ask("twice").await;
     let old = worker.claim().await;
     old.start().await;
-    assert_eq!(old.write("/attempts/release", &json!({})).await.status, 204);
+    assert_eq!(old.release().await, json!({"outcome": "ended", "status": "pending"}));
     let new = worker.claim().await;
     assert_eq!((new.request_id.as_str(), new.fence), (id.as_str(), old.fence + 1));
     let entries = json!([{"seq": 1, "at": "2026-01-02T03:04:05Z", "event": {"type": "text", "text": "late"}}]);
     for (path, rest) in [
         ("/attempts/start", json!({"harness": "claude"})),
         ("/attempts/log", json!({"entries": entries})),
-        ("/attempts/settle", json!({"report": report(&succeeded())})),
-        ("/attempts/release", json!({})),
     ] {
         let answer = old.write(path, &rest).await;
         answer.is_problem(409, "stale_fence");
@@ -122,6 +122,13 @@ async fn an_old_fence_writes_nothing() {
         body["fence"] = json!(new.fence + 1);
         Answer::to(server.worker(path, &body)).await.is_problem(409, "stale_fence");
     }
+    assert_eq!(old.end("/attempts/settle", &old.settlement(&succeeded())).await, json!({"outcome": "stale"}));
+    // A release that was written before is answered as it was then, since that answer may have been lost.
+    assert_eq!(old.release().await["outcome"], "ended");
+    let mut ahead = new.body(&json!({"report": report(&succeeded())}));
+    ahead["fence"] = json!(new.fence + 1);
+    assert_eq!(new.end("/attempts/settle", &json!({"settlements": [ahead]})).await, json!({"outcome": "stale"}));
+    assert_eq!(new.end("/attempts/release", &json!({"attempts": [ahead]})).await, json!({"outcome": "stale"}));
     let beat = json!({"worker_id": worker.id, "state": "active", "attempts": [old.body(&json!({}))]});
     assert_eq!(Answer::to(server.worker("/heartbeat", &beat)).await.json()["signals"], json!(["lost"]));
     assert!(server.get(&format!("/requests/{id}/log")).await.items().is_empty());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use eve_api_types::AppendEntries;
 use eve_api_types::ClaimAnswer;
 use eve_api_types::ClaimRequest;
+use eve_api_types::EndAnswer;
 use eve_api_types::HeartbeatAnswer;
 use eve_api_types::HeartbeatRequest;
 use eve_api_types::Problem;
@@ -12,7 +13,6 @@ use eve_api_types::ProblemCode;
 use eve_api_types::RegisterAnswer;
 use eve_api_types::RegisterRequest;
 use eve_api_types::ReleaseRequest;
-use eve_api_types::SettleAnswer;
 use eve_api_types::SettleRequest;
 use eve_api_types::StartRequest;
 use serde::Serialize;
@@ -107,11 +107,11 @@ impl ControlPlane for HttpControlPlane {
         self.post("attempts/log", request, Duration::ZERO).await
     }
 
-    async fn attempt_settle(&self, request: &SettleRequest) -> Result<SettleAnswer, PlaneError> {
+    async fn attempt_settle(&self, request: &SettleRequest) -> Result<EndAnswer, PlaneError> {
         self.post("attempts/settle", request, Duration::ZERO).await
     }
 
-    async fn attempt_release(&self, request: &ReleaseRequest) -> Result<(), PlaneError> {
+    async fn attempt_release(&self, request: &ReleaseRequest) -> Result<EndAnswer, PlaneError> {
         self.post("attempts/release", request, Duration::ZERO).await
     }
 }

@@ -88,7 +88,9 @@ impl Replay {
     fn failure(&self) -> Option<FailureClass> {
         match &self.finish.outcome {
             Outcome::Failed { class, .. } => Some(*class),
-            Outcome::Succeeded { .. } | Outcome::NeedsInput { .. } | Outcome::Cancelled => None,
+            Outcome::Succeeded { .. } | Outcome::NeedsInput { .. } | Outcome::AwaitsChildren | Outcome::Cancelled => {
+                None
+            }
         }
     }
 
@@ -97,7 +99,7 @@ impl Replay {
             Outcome::Failed { message, .. } => message,
             Outcome::Succeeded { summary, .. } => summary,
             Outcome::NeedsInput { question } => question,
-            Outcome::Cancelled => "",
+            Outcome::AwaitsChildren | Outcome::Cancelled => "",
         }
     }
 }

@@ -97,10 +97,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("worker.key_file", Kind::Text, "The file with the key that `eve worker` shows to the server."),
     setting("worker.types", Kind::List, "The worker types that are served; `*` stands for all."),
     setting("worker.slots", Kind::Count(1, 1024), "How many agents the worker runs at once."),
+    setting("worker.account", Kind::Text, "The account that the agents are signed in with, for concurrency limits."),
     setting(
         "worker.allow_local_repositories",
         Kind::Switch,
         "Whether requests may name repositories by a path on the worker's host.",
+    ),
+    setting(
+        "queue.ageing_minutes",
+        Kind::Count(0, 10_080),
+        "Waiting that makes a request one level more urgent; 0 for never.",
     ),
     setting("retention.requests_days", DAYS, "How many days finished requests and their results are kept."),
     setting("retention.logs_days", DAYS, "How many days the logs of finished requests are kept."),

@@ -5,13 +5,12 @@ use std::time::Duration;
 use eve_api_types::AppendEntries;
 use eve_api_types::ClaimAnswer;
 use eve_api_types::ClaimRequest;
-use eve_api_types::FencedAttempt;
+use eve_api_types::EndAnswer;
 use eve_api_types::HeartbeatAnswer;
 use eve_api_types::HeartbeatRequest;
 use eve_api_types::RegisterAnswer;
 use eve_api_types::RegisterRequest;
 use eve_api_types::ReleaseRequest;
-use eve_api_types::SettleAnswer;
 use eve_api_types::SettleRequest;
 use eve_api_types::StartRequest;
 use eve_engine::Engine;
@@ -73,7 +72,7 @@ impl ControlPlane for InProcess {
         request: &HeartbeatRequest,
         wait: Duration,
     ) -> Result<HeartbeatAnswer, PlaneError> {
-        let (state, attempts) = (wire::worker_state(request.state), wire::fenced(&request.attempts));
+        let (state, attempts) = (wire::worker_state(request.state), wire::fenced_all(&request.attempts));
         let signals = self
             .engine
             .worker_heartbeat(&self.context, request.worker_id, state, &attempts, wait)
@@ -83,24 +82,23 @@ impl ControlPlane for InProcess {
     }
 
     async fn attempt_start(&self, request: &StartRequest) -> Result<(), PlaneError> {
-        let FencedAttempt { attempt_id, fence } = request.attempt;
-        self.engine.attempt_start(&self.context, attempt_id, fence, &request.harness).await.map_err(plane_error)
+        let attempt = wire::fenced(request.attempt);
+        self.engine.attempt_start(&self.context, attempt, &request.harness).await.map_err(plane_error)
     }
 
     async fn attempt_log_append(&self, request: &AppendEntries) -> Result<(), PlaneError> {
-        let FencedAttempt { attempt_id, fence } = request.attempt;
         let entries = wire::log_lines(request.entries.clone());
-        self.engine.attempt_log_append(&self.context, attempt_id, fence, &entries).await.map_err(plane_error)
+        let attempt = wire::fenced(request.attempt);
+        self.engine.attempt_log_append(&self.context, attempt, &entries).await.map_err(plane_error)
     }
 
-    async fn attempt_settle(&self, request: &SettleRequest) -> Result<SettleAnswer, PlaneError> {
-        let FencedAttempt { attempt_id, fence } = request.attempt;
-        let settled = self.engine.attempt_settle(&self.context, attempt_id, fence, &request.report).await;
-        settled.map(wire::settle_answer).map_err(plane_error)
+    async fn attempt_settle(&self, request: &SettleRequest) -> Result<EndAnswer, PlaneError> {
+        let settled = self.engine.attempt_settle(&self.context, wire::settlements(request.clone())).await;
+        settled.map(wire::end_answer).map_err(plane_error)
     }
 
-    async fn attempt_release(&self, request: &ReleaseRequest) -> Result<(), PlaneError> {
-        let FencedAttempt { attempt_id, fence } = request.attempt;
-        self.engine.attempt_release(&self.context, attempt_id, fence).await.map(|_| ()).map_err(plane_error)
+    async fn attempt_release(&self, request: &ReleaseRequest) -> Result<EndAnswer, PlaneError> {
+        let released = self.engine.attempt_release(&self.context, &wire::fenced_all(&request.attempts)).await;
+        released.map(wire::end_answer).map_err(plane_error)
     }
 }

@@ -159,19 +159,22 @@ async fn a_frozen_workers_late_writes_change_nothing() -> anyhow::Result<()> {
         assert!(is_taken_over(&request), "{request:#}");
     }
     // And if it insisted, it would be refused: its fence is the old one.
-    for attempt in &attempts {
-        let fenced = json!({"attempt_id": attempt, "fence": 1});
+    for (id, attempt) in ids.iter().zip(&attempts) {
+        let fenced = json!({"request_id": id, "attempt_id": attempt, "fence": 1});
         let report = json!({
             "outcome": {"kind": "succeeded", "output": {"text": "late"}, "summary": "late"},
             "usage": {}, "delivery": {}, "duration_ms": 1, "dropped_bytes": 0,
         });
-        let settle = json!({"attempt_id": attempt, "fence": 1, "report": report});
-        let entry = json!({"seq": 1000, "at": "2026-01-01T00:00:00Z", "event": {"type": "text", "text": "late"}});
-        let log = json!({"attempt_id": attempt, "fence": 1, "entries": [entry]});
-        for (path, body) in [("/attempts/settle", settle), ("/attempts/log", log), ("/attempts/release", fenced)] {
-            let (status, problem) = world.as_worker(path, &body).await?;
-            assert_eq!((status, &problem["code"]), (409, &"stale_fence".into()), "{path}: {problem:#}");
+        let settle = json!({"settlements": [{"request_id": id, "attempt_id": attempt, "fence": 1, "report": report}]});
+        for (path, body) in [("/attempts/settle", settle), ("/attempts/release", json!({"attempts": [fenced]}))] {
+            let (status, answer) = world.as_worker(path, &body).await?;
+            assert_eq!((status, &answer["outcomes"]), (200, &json!([{"outcome": "stale"}])), "{path}: {answer:#}");
         }
+        let entry = json!({"seq": 1000, "at": "2026-01-01T00:00:00Z", "event": {"type": "text", "text": "late"}});
+        let mut log = fenced;
+        log["entries"] = json!([entry]);
+        let (status, problem) = world.as_worker("/attempts/log", &log).await?;
+        assert_eq!((status, &problem["code"]), (409, &"stale_fence".into()), "{problem:#}");
     }
 
     world.open("gate")?;

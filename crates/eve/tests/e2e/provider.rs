@@ -59,9 +59,9 @@ async fn failures_of_the_provider(cli: Cli) -> anyhow::Result<()> {
     assert!(world.result(&patient).await?["output"].to_string().contains("Hello after all."));
     assert!(stub.request_count("patient") >= 2);
 
-    // 429 for ever: parked until later, at no cost to its attempts.
+    // 429 for ever: it waits for the quota, at no cost to its attempts.
     let request = world
-        .request_until(&limited, GIVES_UP, |request| request["status"] == "pending" && request["attempts"] == 1)
+        .request_until(&limited, GIVES_UP, |request| request["status"] == "waiting" && request["attempts"] == 1)
         .await?;
     assert_eq!(request["attempts_counted"], 0, "{request:#}");
     let attempt = &request["attempt_list"][0];

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use eve_core::DependencyPolicy;
 use eve_core::WorkerId;
 use eve_engine::Bootstrap;
 use eve_engine::BootstrapOptions;
@@ -83,6 +82,7 @@ impl Bed {
             worker_types: TYPES.map(str::to_owned).to_vec(),
             harnesses: serde_json::json!([]),
             slots: SLOTS,
+            account: None,
         };
         let worker = engine.worker_register(&context(), &new).await?;
         let services = Services::start(&engine, RetentionPeriods::default());
@@ -144,26 +144,5 @@ fn worker_type(name: &str) -> Result<WorkerType> {
 
 /// A request as small as one can be.
 pub(crate) fn draft(kind: &str) -> RequestDraft {
-    RequestDraft {
-        worker_type: Some(kind.to_owned()),
-        prompt: "Do nothing.".to_owned(),
-        title: None,
-        repository: None,
-        branch: None,
-        context: serde_json::json!({}),
-        config: serde_json::json!({}),
-        metadata: serde_json::json!({}),
-        reply_to: None,
-        project_id: None,
-        parent_id: None,
-        replay_of: None,
-        priority: None,
-        blocked_by: Vec::new(),
-        on_dependency_failure: DependencyPolicy::Fail,
-        run_at: None,
-        harness: None,
-        model: None,
-        timeout_seconds: None,
-        max_attempts: None,
-    }
+    RequestDraft { worker_type: Some(kind.to_owned()), prompt: "Do nothing.".to_owned(), ..RequestDraft::default() }
 }

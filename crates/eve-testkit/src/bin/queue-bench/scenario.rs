@@ -13,6 +13,7 @@ use eve_core::Outcome;
 use eve_core::Usage;
 use eve_engine::Claim;
 use eve_engine::Engine;
+use eve_engine::FencedAttempt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -171,7 +172,6 @@ async fn drain(bed: &Bed, of: Load) -> Result<Worked> {
 /// What a worker writes about an agent that had nothing to do.
 async fn carry_out(engine: &Engine, claim: &Claim) -> Result<()> {
     let context = bed::context();
-    engine.attempt_start(&context, claim.attempt_id, claim.fence, "command").await?;
     let report = AttemptReport {
         outcome: Outcome::Succeeded { output: serde_json::json!({"text": "done"}), summary: "done".to_owned() },
         usage: Usage { input_tokens: 1000, output_tokens: 50, ..Usage::default() },
@@ -181,7 +181,8 @@ async fn carry_out(engine: &Engine, claim: &Claim) -> Result<()> {
         exit_code: Some(0),
         dropped_bytes: 0,
     };
-    let state = engine.attempt_settle(&context, claim.attempt_id, claim.fence, &report).await?;
+    let settled = engine.attempt_settle(&context, vec![(FencedAttempt::from(claim), report)]).await?.pop();
+    let state = settled.context("no answer")??;
     ensure!(state.is_terminal(), "a settled request is {state}");
     Ok(())
 }

@@ -1,0 +1,74 @@
+//! Queues requests whose time has come.
+//!
+//! Candidates are parked rows with a `run_at` that is not in the future: requests due later, retries after backoff, and
+//! requests that wait for a provider's quota. They move in batches; a claim never sees one before that.
+
+use std::time::Duration;
+
+use eve_core::RequestEvent;
+use eve_core::RequestState;
+use eve_core::Transition;
+use eve_store::parked;
+
+use super::Service;
+use crate::Engine;
+use crate::Error;
+use crate::clock;
+use crate::transition;
+use crate::transition::Aftermath;
+use crate::transition::Decided;
+use crate::transition::PLATFORM;
+
+/// Most requests moved in one transaction.
+const BATCH: i64 = 500;
+/// Most transactions in one round.
+const MAX_BATCHES_PER_ROUND: usize = 40;
+
+pub(super) struct Promoter;
+
+#[async_trait::async_trait]
+impl Service for Promoter {
+    fn name(&self) -> &'static str {
+        "promoter"
+    }
+
+    fn description(&self) -> &'static str {
+        "queues requests whose time has come"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error> {
+        let mut moved = 0;
+        for _ in 0..MAX_BATCHES_PER_ROUND {
+            let count = promote(engine).await?;
+            moved += count;
+            if i64::try_from(count).unwrap_or(i64::MAX) < BATCH {
+                break;
+            }
+        }
+        Ok((moved > 0).then(|| format!("queued {moved} requests that were due")))
+    }
+}
+
+async fn promote(engine: &Engine) -> Result<usize, Error> {
+    let mut tx = engine.store().platform().await?;
+    let due = parked::parked_take_due(&mut tx, BATCH).await?;
+    let count = due.len();
+    let mut decided = Vec::with_capacity(count);
+    for before in due {
+        let transition = match before.life.state {
+            // It is pending already, and only in another place from now on.
+            RequestState::Pending { .. } => Transition { life: before.life, effects: Vec::new() },
+            _ => before.life.apply(&RequestEvent::Woken, before.now, clock::jitter())?,
+        };
+        decided.push(Decided { before, transition, actor: PLATFORM, report: None, taken: true });
+    }
+    let mut aftermath = Aftermath::default();
+    transition::write(&mut tx, decided, &mut aftermath).await?;
+    tx.commit().await?;
+    engine.inner.dispatcher.finish(aftermath);
+    Ok(count)
+}

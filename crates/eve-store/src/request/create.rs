@@ -1,0 +1,228 @@
+//! Taking requests in: one statement writes any number of them into their places.
+
+use eve_core::DependencyPolicy;
+use eve_core::Priority;
+use eve_core::RequestId;
+use eve_core::UserId;
+use jiff::Timestamp;
+
+use super::stamp;
+use crate::StoreError;
+use crate::Tenant;
+use crate::error::During;
+use crate::lane::Lane;
+use crate::standing::LeaseFacts;
+
+/// Most requests in one [`request_create`].
+pub const CREATE_LIMIT: usize = 1000;
+
+/// What was asked, ready to be written.
+#[derive(Debug, Clone)]
+pub struct NewRequest {
+    /// Its id.
+    pub id: RequestId,
+    /// Who asked.
+    pub user_id: UserId,
+    /// The request that created it.
+    pub parent_id: Option<RequestId>,
+    /// The request that it repeats.
+    pub replay_of: Option<RequestId>,
+    /// Where it queues: who does it, for which project.
+    pub lane: Lane,
+    /// A line for lists and branch names.
+    pub title: String,
+    /// What to do.
+    pub prompt: String,
+    /// The repository to work in.
+    pub repository: Option<String>,
+    /// The branch or commit to start from.
+    pub branch: Option<String>,
+    /// Variables for the agent.
+    pub context: serde_json::Value,
+    /// Settings that no column holds.
+    pub config: serde_json::Value,
+    /// Whatever the asker wants to find again.
+    pub metadata: serde_json::Value,
+    /// Where the answer goes.
+    pub reply_to: Option<serde_json::Value>,
+    /// The harness to use.
+    pub harness: Option<String>,
+    /// The model to use.
+    pub model: Option<String>,
+    /// Longest run of an attempt.
+    pub timeout_seconds: Option<i32>,
+    /// Attempts that may count.
+    pub max_attempts: i32,
+    /// What a failed dependency means.
+    pub on_dependency_failure: DependencyPolicy,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Not before this time.
+    pub run_at: Option<Timestamp>,
+    /// What must be finished first.
+    pub blocked_by: Vec<RequestId>,
+    /// How many of those are not finished yet; more than none means blocked.
+    pub open: i32,
+    /// Who asked, for the event.
+    pub actor: String,
+    /// The lease it starts its life with, where a worker waits for it already.
+    pub lease: Option<LeaseFacts>,
+}
+
+/// One statement for any number of requests: the arrays are unnested side by side. What it refers to is read under the
+/// tenant's own policies, which stands in for foreign keys. Where the rows go is left to the caller, since a table that
+/// gets nothing still costs a statement the trouble of opening it.
+macro_rules! create {
+    ($tx:expr, $new:expr, $places:literal, $delayed:literal) => {{
+        sqlx::query!(
+            "WITH new AS MATERIALIZED (
+             SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[],
+                 $9::text[], $10::text[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::jsonb[], $15::text[],
+                 $16::text[], $17::int[], $18::smallint[], $19::text[], $20::smallint[], $21::timestamptz[],
+                 $22::int[], $23::uuid[], $24::uuid[], $26::text[])
+               AS n (id, user_id, parent_id, replay_of, lane_id, title, prompt, repository, branch, context, config,
+                     metadata, reply_to, harness, model, timeout_seconds, max_attempts, on_dependency_failure,
+                     priority, run_at, open, attempt_id, worker_id, actor)
+           ), made AS (
+             INSERT INTO eve.requests (org_id, id, user_id, parent_id, replay_of, lane_id, title, prompt, repository,
+                 branch, context, config, metadata, reply_to, harness, model, timeout_seconds, max_attempts,
+                 on_dependency_failure, priority, run_at, blocked_by)
+             SELECT $1, n.id, n.user_id, n.parent_id, n.replay_of, n.lane_id, n.title, n.prompt, n.repository,
+                 n.branch, n.context, n.config, n.metadata, n.reply_to, n.harness, n.model, n.timeout_seconds,
+                 n.max_attempts, n.on_dependency_failure, n.priority, n.run_at,
+                 CASE WHEN cardinality($25::uuid[]) > 0 THEN $25::uuid[] END
+             FROM new n
+             JOIN eve.lanes l ON l.id = n.lane_id AND l.org_id = $1
+             JOIN eve.members m ON m.org_id = $1 AND m.user_id = n.user_id
+             RETURNING id
+           ), told AS (
+             INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
+             SELECT $1, id, attempt_id, lane_id, 'request:created', actor FROM new
+           ), " + $places + "
+           SELECT 1 / ((SELECT count(*) FROM made) = cardinality($2::uuid[]))::int AS \"complete!\",
+                  now() AS \"now!\", " + $delayed + " AS \"delayed!: Vec<uuid::Uuid>\"",
+            $tx.org().uuid(),
+            &$new.iter().map(|request| request.id.uuid()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.user_id.uuid()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.parent_id.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+            &$new.iter().map(|request| request.replay_of.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+            &$new.iter().map(|request| request.lane.id.0).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.title.clone()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.prompt.clone()).collect::<Vec<_>>(),
+            &texts($new, |request| &request.repository) as &[Option<String>],
+            &texts($new, |request| &request.branch) as &[Option<String>],
+            &$new.iter().map(|request| request.context.clone()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.config.clone()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.metadata.clone()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.reply_to.clone()).collect::<Vec<_>>() as &[Option<serde_json::Value>],
+            &texts($new, |request| &request.harness) as &[Option<String>],
+            &texts($new, |request| &request.model) as &[Option<String>],
+            &$new.iter().map(|request| request.timeout_seconds).collect::<Vec<_>>() as &[Option<i32>],
+            &$new.iter().map(|request| i16::try_from(request.max_attempts).unwrap_or(i16::MAX)).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.on_dependency_failure.name().to_owned()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.priority.number()).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.run_at.map(stamp)).collect::<Vec<_>>() as &[Option<jiff_sqlx::Timestamp>],
+            &$new.iter().map(|request| request.open).collect::<Vec<_>>(),
+            &$new.iter().map(|request| request.lease.as_ref().map(|lease| lease.attempt_id.uuid())).collect::<Vec<_>>()
+                as &[Option<uuid::Uuid>],
+            &$new.iter().map(|request| request.lease.as_ref().map(|lease| lease.worker_id.uuid())).collect::<Vec<_>>()
+                as &[Option<uuid::Uuid>],
+            &match $new {
+                [one] => one.blocked_by.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+                _ => Vec::new(),
+            },
+            &$new.iter().map(|request| request.actor.clone()).collect::<Vec<_>>()
+        )
+        .fetch_one($tx.conn())
+        .await
+        .map(|row| {
+            let delayed: Vec<RequestId> = row.delayed.into_iter().map(RequestId::from_uuid).collect();
+            (row.now.to_jiff(), delayed)
+        })
+    }};
+}
+
+fn texts(new: &[NewRequest], of: fn(&NewRequest) -> &Option<String>) -> Vec<Option<String>> {
+    new.iter().map(|request| of(request).clone()).collect()
+}
+
+/// Where the requests of a call go.
+enum Shape {
+    /// All are ready.
+    Ready,
+    /// All start in a worker's hands.
+    Given,
+    /// This and that.
+    Mixed,
+}
+
+impl Shape {
+    fn of(new: &[NewRequest]) -> Self {
+        let plain = |request: &NewRequest| request.run_at.is_none() && request.open == 0;
+        if new.iter().all(|request| plain(request) && request.lease.is_none()) {
+            Self::Ready
+        } else if new.iter().all(|request| plain(request) && request.lease.is_some()) {
+            Self::Given
+        } else {
+            Self::Mixed
+        }
+    }
+}
+
+/// Writes requests, each into its place: blocked, due later, ready, or in the hands of a worker that waits for it.
+/// All of one organization, [`CREATE_LIMIT`] at most; with the event `request:created` for each.
+///
+/// Answers when they were created and which of them are due later, or nothing if a lane or the user is not the
+/// organization's; nothing is written then. Parents are the caller's to check.
+pub async fn request_create(
+    tx: &mut impl Tenant,
+    new: &[NewRequest],
+) -> Result<Option<(Timestamp, Vec<RequestId>)>, StoreError> {
+    let shape = Shape::of(new);
+    let written = match shape {
+        Shape::Ready => create!(
+            tx,
+            new,
+            "queued AS (
+             INSERT INTO eve.queue (request_id, org_id, parent_id, lane_id, priority, max_attempts)
+             SELECT id, $1, parent_id, lane_id, priority, max_attempts FROM new)",
+            "'{}'::uuid[]"
+        ),
+        Shape::Given => create!(
+            tx,
+            new,
+            "leased AS (
+             INSERT INTO eve.leases (request_id, org_id, attempt_id, worker_id, parent_id, fence, lane_id, priority,
+                                     burned, crashes, max_attempts)
+             SELECT id, $1, attempt_id, worker_id, parent_id, 1, lane_id, priority, 0, 0, max_attempts FROM new)",
+            "'{}'::uuid[]"
+        ),
+        Shape::Mixed => create!(
+            tx,
+            new,
+            "parked AS (
+             INSERT INTO eve.parked (request_id, org_id, parent_id, run_at, lane_id, open, priority, max_attempts, state,
+                                     on_dependency_failure)
+             SELECT id, $1, parent_id, CASE WHEN open = 0 THEN run_at END, lane_id, open, priority, max_attempts,
+                    CASE WHEN open = 0 THEN 'pending' ELSE 'blocked' END, on_dependency_failure
+             FROM new WHERE open > 0 OR run_at > now()
+             RETURNING request_id, open
+           ), leased AS (
+             INSERT INTO eve.leases (request_id, org_id, attempt_id, worker_id, parent_id, fence, lane_id, priority,
+                                     burned, crashes, max_attempts)
+             SELECT id, $1, attempt_id, worker_id, parent_id, 1, lane_id, priority, 0, 0, max_attempts
+             FROM new WHERE attempt_id IS NOT NULL
+           ), queued AS (
+             INSERT INTO eve.queue (request_id, org_id, parent_id, lane_id, priority, max_attempts)
+             SELECT id, $1, parent_id, lane_id, priority, max_attempts
+             FROM new WHERE open = 0 AND attempt_id IS NULL AND (run_at IS NULL OR run_at <= now()))",
+            "ARRAY(SELECT request_id FROM parked WHERE open = 0)"
+        ),
+    };
+    match written {
+        Ok(written) => Ok(Some(written)),
+        // The division by zero that keeps an incomplete statement from being committed.
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "22012") => Ok(None),
+        Err(error) => Err(error).during("request_create"),
+    }
+}

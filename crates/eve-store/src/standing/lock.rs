@@ -1,0 +1,94 @@
+//! Finding and locking one request, wherever it stands.
+
+use eve_core::OrgId;
+use eve_core::RequestId;
+use eve_core::RequestState;
+use eve_core::StateName;
+
+use super::Standing;
+use super::common;
+use super::lease_standing;
+use super::parked_standing;
+use crate::StoreError;
+use crate::Tx;
+use crate::error::During;
+
+/// How often a request may move while it is looked for.
+const LOOKS: usize = 20;
+
+/// A request as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Locked {
+    /// Not finished; its row is locked until the transaction ends.
+    Standing(Box<Standing>),
+    /// Finished, with this state.
+    Finished(StateName),
+    /// The transaction sees no such request.
+    Missing,
+}
+
+/// Locks a request where it stands.
+///
+/// A request is in one place, but may move between two looks: whoever waits for a row that a claim deletes finds
+/// nothing and looks again.
+pub async fn standing_lock(tx: &mut impl Tx, org: OrgId, id: RequestId) -> Result<Locked, StoreError> {
+    const OP: &str = "standing_lock";
+    let lane =
+        sqlx::query_scalar!("SELECT lane_id FROM eve.requests WHERE org_id = $1 AND id = $2", org.uuid(), id.uuid())
+            .fetch_optional(tx.conn())
+            .await
+            .during(OP)?;
+    let Some(lane) = lane else { return Ok(Locked::Missing) };
+    for _ in 0..LOOKS {
+        let lease = sqlx::query!(
+            r#"SELECT org_id, request_id, attempt_id, worker_id, parent_id, fence, claimed_at, started_at, lane_id,
+                      priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!"
+               FROM eve.leases WHERE request_id = $1 FOR UPDATE"#,
+            id.uuid()
+        )
+        .fetch_optional(tx.conn())
+        .await
+        .during(OP)?;
+        if let Some(row) = lease {
+            return Ok(Locked::Standing(Box::new(lease_standing!(row)?)));
+        }
+        let parked = sqlx::query!(
+            r#"SELECT org_id, request_id, parent_id, fence, run_at, lane_id, priority, burned, crashes, max_attempts,
+                      state, reason, on_dependency_failure, now() AS "now!"
+               FROM eve.parked WHERE request_id = $1 FOR UPDATE"#,
+            id.uuid()
+        )
+        .fetch_optional(tx.conn())
+        .await
+        .during(OP)?;
+        if let Some(row) = parked {
+            return Ok(Locked::Standing(Box::new(parked_standing!(row)?)));
+        }
+        let queued = sqlx::query!(
+            r#"SELECT org_id, request_id, parent_id, fence, lane_id, priority, burned, crashes, max_attempts,
+                      now() AS "now!"
+               FROM eve.queue WHERE lane_id = $1 AND priority = ANY ('{1,2,3,4}'::smallint[]) AND request_id = $2
+               FOR UPDATE"#,
+            lane,
+            id.uuid()
+        )
+        .fetch_optional(tx.conn())
+        .await
+        .during(OP)?;
+        if let Some(row) = queued {
+            let run_at = row.now.to_jiff();
+            let standing = common!(row).standing("queue", RequestState::Pending { run_at }, None)?;
+            return Ok(Locked::Standing(Box::new(standing)));
+        }
+        let finished = sqlx::query_scalar!("SELECT state FROM eve.results WHERE request_id = $1", id.uuid())
+            .fetch_optional(tx.conn())
+            .await
+            .during(OP)?;
+        if let Some(state) = finished {
+            let name = StateName::from_name(&state)
+                .ok_or_else(|| StoreError::Impossible { table: "results", detail: state.clone() })?;
+            return Ok(Locked::Finished(name));
+        }
+    }
+    Err(StoreError::Impossible { table: "requests", detail: format!("{id} is nowhere") })
+}
