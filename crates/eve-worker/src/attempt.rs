@@ -34,6 +34,7 @@ use crate::supervisor;
 use crate::supervisor::Directive;
 use crate::supervisor::EndCause;
 use crate::supervisor::Ended;
+use crate::supervisor::Interruption;
 use crate::supervisor::Limits;
 use crate::supervisor::Reins;
 use crate::supervisor::Supervised;
@@ -56,8 +57,6 @@ pub(crate) struct Tools {
     pub(crate) inventory: Inventory,
     pub(crate) host: HostEnvironment,
     pub(crate) keeper: Vec<OsString>,
-    pub(crate) lease: Duration,
-    pub(crate) lease_margin: Duration,
     pub(crate) name: String,
 }
 
@@ -66,16 +65,23 @@ pub(crate) struct Tools {
 pub(crate) enum Over {
     /// Settle it with this.
     Report(Box<AttemptReport>),
-    /// Give it back unfinished.
+    /// Give it back unfinished: its lease may still be there, or it was ended because time was over and nobody has said
+    /// that it is not.
     Release,
-    /// Nothing: the lease is gone.
+    /// Nothing: the control plane said that the lease is gone.
     Abandon,
 }
 
 /// Why an attempt ends before its agent has reported.
 enum Early {
     Failed(FailureClass, String),
-    Directive(Directive),
+    Interrupted(Interruption),
+}
+
+impl From<Interruption> for Early {
+    fn from(interruption: Interruption) -> Self {
+        Self::Interrupted(interruption)
+    }
 }
 
 impl From<WorkspaceError> for Early {
@@ -87,8 +93,9 @@ impl From<WorkspaceError> for Early {
 impl From<PlaneError> for Early {
     fn from(error: PlaneError) -> Self {
         match error {
-            PlaneError::Stale => Self::Directive(Directive::Lost),
-            PlaneError::Unavailable(_) | PlaneError::Refused(_) => Self::Directive(Directive::Shutdown),
+            PlaneError::Stale => Interruption::Told(Directive::Lost).into(),
+            // A start that was not answered is not tried again: who knows what it did.
+            PlaneError::Unavailable(_) | PlaneError::Refused(_) => Interruption::Told(Directive::Shutdown).into(),
         }
     }
 }
@@ -134,7 +141,7 @@ pub(crate) async fn run(tools: &Tools, assignment: &Assignment, fenced: FencedAt
                 dropped_bytes: 0,
             }))
         }
-        Err(Early::Directive(Directive::Stop)) => Over::Report(Box::new(AttemptReport {
+        Err(Early::Interrupted(Interruption::Told(Directive::Stop))) => Over::Report(Box::new(AttemptReport {
             outcome: Outcome::Cancelled,
             usage: Usage::default(),
             delivery: Delivery::default(),
@@ -143,8 +150,10 @@ pub(crate) async fn run(tools: &Tools, assignment: &Assignment, fenced: FencedAt
             exit_code: None,
             dropped_bytes: 0,
         })),
-        Err(Early::Directive(Directive::Lost)) => Over::Abandon,
-        Err(Early::Directive(Directive::Shutdown | Directive::Run)) => Over::Release,
+        Err(Early::Interrupted(Interruption::Told(Directive::Lost))) => Over::Abandon,
+        Err(Early::Interrupted(Interruption::Told(Directive::Shutdown | Directive::Run) | Interruption::LeaseOver)) => {
+            Over::Release
+        }
     };
     let left_out = journal.finish().await;
     match over {
@@ -183,8 +192,9 @@ async fn work(
         branch: eve_core::branch_name(assignment.request_id, &assignment.title),
     };
     let prepared = tokio::select! {
+        biased;
+        interruption = reins.interrupted() => return Err(interruption.into()),
         prepared = tools.workspaces.prepare(spec) => prepared?,
-        directive = interrupted(&mut reins) => return Err(Early::Directive(directive)),
     };
     journal.push(AgentEvent::info(describe(&prepared)));
 
@@ -195,6 +205,8 @@ async fn work(
     let job = Supervised { program: command.program, args: command.args, env, cwd: prepared.dir.clone(), stdin };
 
     tools.plane.attempt_start(&StartRequest { attempt: fenced, harness: entry.name.clone() }).await?;
+    // The answer may have taken any time.
+    reins.check()?;
 
     let mut decoder = entry.kind.decoder(&harness);
     let limits = Limits {
@@ -252,25 +264,6 @@ fn disk_failure(error: &std::io::Error) -> Early {
         _ => FailureClass::HarnessUnavailable,
     };
     Early::Failed(class, format!("the agent could not be started: {error}"))
-}
-
-/// Waits until somebody wants the attempt to end.
-async fn interrupted(reins: &mut Reins) -> Directive {
-    loop {
-        let directive = *reins.directive.borrow_and_update();
-        let lease_until = *reins.lease_until.borrow_and_update();
-        if directive != Directive::Run {
-            return directive;
-        }
-        if Instant::now() >= lease_until {
-            return Directive::Lost;
-        }
-        tokio::select! {
-            changed = reins.directive.changed() => if changed.is_err() { return Directive::Shutdown },
-            Ok(()) = reins.lease_until.changed() => {}
-            () = tokio::time::sleep_until(lease_until) => {}
-        }
-    }
 }
 
 fn describe(prepared: &Prepared) -> String {
@@ -340,8 +333,9 @@ fn judge(ended: &Ended, outcome: Outcome, assignment: &Assignment) -> Result<Out
     match ended.cause {
         EndCause::Itself => Ok(outcome),
         EndCause::Stopped => Ok(Outcome::Cancelled),
-        EndCause::Shutdown => Err(Early::Directive(Directive::Shutdown)),
-        EndCause::LeaseLost => Err(Early::Directive(Directive::Lost)),
+        EndCause::Shutdown => Err(Interruption::Told(Directive::Shutdown).into()),
+        EndCause::LeaseLost => Err(Interruption::Told(Directive::Lost).into()),
+        EndCause::LeaseOver => Err(Interruption::LeaseOver.into()),
         EndCause::Deadline => {
             failed(FailureClass::Timeout, format!("stopped after the time limit of {} s", assignment.timeout_seconds))
         }
@@ -376,8 +370,9 @@ async fn deliver(
     match ended.cause {
         EndCause::Itself | EndCause::Deadline | EndCause::Idle => {}
         EndCause::Stopped => return Ok((Outcome::Cancelled, Delivery::default())),
-        EndCause::Shutdown => return Err(Early::Directive(Directive::Shutdown)),
-        EndCause::LeaseLost => return Err(Early::Directive(Directive::Lost)),
+        EndCause::Shutdown => return Err(Interruption::Told(Directive::Shutdown).into()),
+        EndCause::LeaseLost => return Err(Interruption::Told(Directive::Lost).into()),
+        EndCause::LeaseOver => return Err(Interruption::LeaseOver.into()),
     }
     let collected = match tools.workspaces.collect(prepared, CollectLimits::default()).await {
         Ok(collected) => collected,
@@ -391,10 +386,24 @@ async fn deliver(
         (&prepared.repository, delivery.branch.clone(), delivery.commit.clone())
     {
         // What leaves this host must not come from an attempt that was given up for dead.
-        if Instant::now() + HAND_OVER_MARGIN >= *reins.lease_until.borrow() {
-            return Err(Early::Directive(Directive::Lost));
+        if *reins.directive.borrow() == Directive::Lost {
+            return Err(Interruption::Told(Directive::Lost).into());
         }
-        match tools.workspaces.hand_over(repository, assignment.attempt_id, &branch, &commit).await {
+        if reins.lease_until.borrow().left() <= HAND_OVER_MARGIN {
+            return Err(Interruption::LeaseOver.into());
+        }
+        let handing = tools.workspaces.hand_over(repository, assignment.attempt_id, &branch, &commit);
+        let handed = if repository.local_path().is_some() {
+            // Moments; and a git that is killed would leave its lock in the user's repository.
+            handing.await
+        } else {
+            tokio::select! {
+                biased;
+                handed = handing => handed,
+                interruption = reins.lease_gone() => return Err(interruption.into()),
+            }
+        };
+        match handed {
             Ok(handed) => {
                 let count = delivery.files_changed;
                 let files = if count == 1 { "file" } else { "files" };

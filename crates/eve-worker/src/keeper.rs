@@ -8,8 +8,10 @@
 //! cgroup either, they hunt the orphans down one by one.
 //!
 //! Orders come over the keeper's standard input, one line each, see [`Order`]. The end of that input means that the
-//! worker is gone, and so does silence beyond the lease: a worker that is frozen cannot keep its agent running.
-//! No signal handler, no parent-death signal and no unsafe code is needed for that, only pipes.
+//! worker is gone, and so does silence beyond the lease: a worker that is frozen cannot keep its agent running. The
+//! lease is told as a point in time, see [`BootTime`]: whoever is stopped between saying and hearing how much of it is
+//! left would count from too late. Once it has passed, nothing is started. No signal handler, no parent-death signal
+//! and no unsafe code is needed for that, only pipes.
 
 mod cgroup;
 mod containment;
@@ -37,20 +39,27 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SfdFlags;
 use nix::sys::signalfd::SignalFd;
 
+use crate::boot_time::BootTime;
+use crate::boot_time::LOOK_AGAIN;
+
 pub use self::cgroup::clear_leftovers;
 pub use self::containment::Containment;
 use self::containment::Hold;
 
 /// The exit code of a keeper that could not start the agent's program.
 pub const EXIT_NOT_STARTED: i32 = 127;
+/// The exit code of a keeper whose lease was over: it killed the agent, or did not start it. No agent's end has it.
+pub const EXIT_LEASE_OVER: i32 = 254;
+/// The exit code of a keeper that killed the agent for another reason.
+const EXIT_KILLED: i32 = 128 + Signal::SIGKILL as i32;
 /// Longest time that orphans may take to die after SIGKILL.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the worker may tell the keeper: one line each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The lease holds for so long from now: live on, and end everything if no other word comes.
-    Extend(Duration),
+    /// The lease holds until then: live on, and end everything if no other word comes.
+    Until(BootTime),
     /// Ask the agent to end (SIGTERM to its process group).
     Terminate,
     /// Kill everything now.
@@ -64,7 +73,7 @@ impl Order {
     /// The order as a line.
     pub fn line(self) -> String {
         match self {
-            Self::Extend(left) => format!("extend {}\n", left.as_millis()),
+            Self::Until(then) => format!("until {}\n", then.as_millis()),
             Self::Terminate => "terminate\n".to_owned(),
             Self::Kill => "kill\n".to_owned(),
         }
@@ -72,7 +81,7 @@ impl Order {
 
     fn parse(line: &str) -> Option<Self> {
         match line.split_once(' ') {
-            Some(("extend", left)) => left.parse().ok().map(Duration::from_millis).map(Self::Extend),
+            Some(("until", then)) => then.parse().ok().map(BootTime::from_millis).map(Self::Until),
             None if line == "terminate" => Some(Self::Terminate),
             None if line == "kill" => Some(Self::Kill),
             Some(_) | None => None,
@@ -85,8 +94,8 @@ impl Order {
 struct Job {
     /// The agent reads this file on standard input; nothing means an empty input.
     stdin: Option<PathBuf>,
-    /// Silence of the worker after which everything is killed.
-    lease: Duration,
+    /// When everything is killed unless the worker says otherwise. Only a trial may go without.
+    until: Option<BootTime>,
     /// The best containment that may be used. Only tests ask for less than the best that there is.
     best: Containment,
     /// Where init puts the agent.
@@ -96,18 +105,12 @@ struct Job {
 }
 
 fn parse(args: Vec<OsString>) -> Option<Job> {
-    let mut job = Job {
-        stdin: None,
-        lease: Duration::from_secs(30),
-        best: Containment::PidNamespace,
-        cgroup: None,
-        command: Vec::new(),
-    };
+    let mut job = Job { stdin: None, until: None, best: Containment::PidNamespace, cgroup: None, command: Vec::new() };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--stdin") => job.stdin = Some(PathBuf::from(args.next()?)),
-            Some("--lease-ms") => job.lease = Duration::from_millis(args.next()?.to_str()?.parse().ok()?),
+            Some("--until-ms") => job.until = Some(BootTime::from_millis(args.next()?.to_str()?.parse().ok()?)),
             Some("--containment") => job.best = Containment::named(args.next()?.to_str()?)?,
             Some("--cgroup") => job.cgroup = Some(PathBuf::from(args.next()?)),
             Some("--") => {
@@ -158,6 +161,9 @@ fn spawn_init(job: &Job, hold: &Hold) -> std::io::Result<Child> {
     if let Some(dir) = hold.cgroup() {
         command.arg("--cgroup").arg(dir);
     }
+    if let Some(until) = job.until {
+        command.arg("--until-ms").arg(until.as_millis().to_string());
+    }
     command.arg("--").args(&job.command).stdin(Stdio::piped());
     if hold.containment() == Containment::PidNamespace {
         command.env(init::NAMESPACE_MARK, "1");
@@ -174,7 +180,7 @@ enum Said {
 }
 
 fn keep(job: &Job) -> i32 {
-    let deadline = Instant::now() + job.lease;
+    let Some(deadline) = job.until else { return usage() };
     let hold = Hold::take(job.best);
     let code = keep_until_the_end(job, &hold, deadline).unwrap_or_else(|error| {
         complain(&format!("cannot start: {error}"));
@@ -185,33 +191,39 @@ fn keep(job: &Job) -> i32 {
 }
 
 /// One thread and no more: a process that has entered a PID namespace for its children cannot start threads.
-fn keep_until_the_end(job: &Job, hold: &Hold, mut deadline: Instant) -> std::io::Result<i32> {
+fn keep_until_the_end(job: &Job, hold: &Hold, mut deadline: BootTime) -> std::io::Result<i32> {
     // The end of a child becomes readable, so that one poll waits for everything. Init clears the mask again.
     let mut ends = SigSet::empty();
     ends.add(Signal::SIGCHLD);
     ends.thread_block()?;
     let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    if deadline.has_come() {
+        return Ok(EXIT_LEASE_OVER);
+    }
     let mut child = spawn_init(job, hold)?;
     let mut orders = child.stdin.take();
     let input = std::io::stdin();
 
-    let mut killed_at = None;
+    // With which code to end, and when everything was killed.
+    let mut killed: Option<(i32, Instant)> = None;
     let mut partial = Vec::new();
     let mut listening = true;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(if killed_at.is_some() { 128 + Signal::SIGKILL as i32 } else { exit_code(status) });
+            return Ok(killed.map_or_else(|| exit_code(status), |(code, _)| code));
         }
-        let now = Instant::now();
-        if killed_at.is_none() && now >= deadline {
-            killed_at = Some(kill(&child, &mut orders));
+        if killed.is_none() && deadline.has_come() {
+            killed = Some((EXIT_LEASE_OVER, kill(&child, &mut orders)));
         }
-        // After SIGKILL the child is certain to end; the limit only keeps a stuck kernel from hanging the worker.
-        let wake_at = killed_at.map_or(deadline, |at| at + REAP_LIMIT);
-        if killed_at.is_some() && now >= wake_at {
-            return Ok(128 + Signal::SIGKILL as i32);
-        }
-        let left = wake_at.saturating_duration_since(now) + Duration::from_millis(1);
+        let left = match killed {
+            // Polling does not count the time that the host sleeps.
+            None => deadline.left().min(LOOK_AGAIN),
+            // After SIGKILL the child is certain to end; the limit only keeps a stuck kernel from hanging the worker.
+            Some((code, at)) => match REAP_LIMIT.saturating_sub(at.elapsed()) {
+                Duration::ZERO => return Ok(code),
+                left => left,
+            },
+        } + Duration::from_millis(1);
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut sources = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         if listening {
@@ -229,13 +241,13 @@ fn keep_until_the_end(job: &Job, hold: &Hold, mut deadline: Instant) -> std::io:
         match read_orders(&mut partial) {
             Said::Gone => {
                 listening = false;
-                killed_at = killed_at.or_else(|| Some(kill(&child, &mut orders)));
+                killed = killed.or_else(|| Some((EXIT_KILLED, kill(&child, &mut orders))));
             }
             Said::Orders(heard) => {
                 for order in heard {
                     match order {
-                        Order::Extend(left) => deadline = Instant::now() + left,
-                        Order::Kill => killed_at = killed_at.or_else(|| Some(kill(&child, &mut orders))),
+                        Order::Until(then) => deadline = then,
+                        Order::Kill => killed = killed.or_else(|| Some((EXIT_KILLED, kill(&child, &mut orders)))),
                         Order::Terminate => {
                             if let Some(pipe) = orders.as_mut() {
                                 // An init that is gone needs no order.

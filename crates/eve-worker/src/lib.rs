@@ -5,6 +5,7 @@
 //! runs under a keeper that outlives nothing, and its work leaves the workspace as data.
 
 mod attempt;
+mod boot_time;
 pub mod control_plane;
 mod endings;
 mod environment;
@@ -15,9 +16,11 @@ pub mod keeper;
 mod log;
 mod output;
 mod runtime;
+mod session;
 mod supervisor;
 pub mod workspace;
 
+pub use boot_time::BootTime;
 pub use runtime::Worker;
 pub use runtime::WorkerError;
 pub use runtime::WorkerOptions;

@@ -19,15 +19,14 @@ use eve_api_types::HeartbeatRequest;
 use eve_api_types::RegisterRequest;
 use eve_api_types::WorkerState;
 use eve_core::AttemptId;
-use eve_core::WorkerId;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt;
 use crate::attempt::Over;
 use crate::attempt::Tools;
+use crate::boot_time::BootTime;
 use crate::control_plane::ControlPlane;
 use crate::control_plane::PlaneError;
 use crate::endings::Ending;
@@ -35,6 +34,7 @@ use crate::endings::Endings;
 use crate::inventory::HostEnvironment;
 use crate::inventory::Inventory;
 use crate::keeper;
+use crate::session::Session;
 use crate::supervisor::Directive;
 use crate::supervisor::Reins;
 use crate::workspace::WorkspaceError;
@@ -88,12 +88,11 @@ pub struct Worker {
     tools: Arc<Tools>,
     options: WorkerOptions,
     registration: RegisterRequest,
-    id: Mutex<WorkerId>,
-    heartbeat: Duration,
-    /// Until when everything that runs here may run, by this host's clock.
-    lease_until: watch::Sender<Instant>,
+    session: Mutex<Arc<Session>>,
     endings: Endings,
     live: LiveMap,
+    /// Nobody waits for what runs any more.
+    leaving: CancellationToken,
 }
 
 impl Worker {
@@ -126,7 +125,7 @@ impl Worker {
         };
         let mut rest = RETRY.0;
         let (answer, asked_at) = loop {
-            let asked_at = Instant::now();
+            let asked_at = BootTime::now();
             match plane.worker_register(&registration).await {
                 Ok(answer) => break (answer, asked_at),
                 Err(PlaneError::Unavailable(error)) => {
@@ -137,7 +136,6 @@ impl Worker {
                 Err(error @ (PlaneError::Refused(_) | PlaneError::Stale)) => return Err(error.into()),
             }
         };
-        let lease = Duration::from_millis(answer.lease_ms);
         let endings = Endings::start(plane.clone());
         let tools = Tools {
             plane,
@@ -145,25 +143,21 @@ impl Worker {
             inventory,
             host: options.host.clone(),
             keeper: options.keeper.clone(),
-            lease,
-            // Killing a tree takes moments; clocks of two hosts do not matter, since each only measures durations.
-            lease_margin: (lease / 6).min(Duration::from_secs(5)),
             name: options.name.clone(),
         };
         Ok(Self {
             options,
             registration,
-            id: Mutex::new(answer.worker_id),
-            heartbeat: Duration::from_millis(answer.heartbeat_ms),
-            lease_until: watch::Sender::new(asked_at + tools.lease.saturating_sub(tools.lease_margin)),
+            session: Mutex::new(Arc::new(Session::new(&answer, asked_at))),
             endings,
             live: Mutex::default(),
+            leaving: CancellationToken::new(),
             tools: Arc::new(tools),
         })
     }
 
-    fn id(&self) -> WorkerId {
-        *self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    fn session(&self) -> Arc<Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Works until told to stop, then lets running attempts end, or gives them back when the drain limit is over or
@@ -196,8 +190,14 @@ impl Worker {
             };
             let Ok(first) = first else { return };
             let free = slots.available_permits();
+            let session = self.session();
+            if session.is_over() {
+                // What is claimed now would have to be given back at once.
+                tokio::time::sleep(RETRY.0).await;
+                continue;
+            }
             let request = ClaimRequest {
-                worker_id: self.id(),
+                worker_id: session.id,
                 worker_types: self.options.worker_types.clone(),
                 limit: u32::try_from(free + 1).unwrap_or(u32::MAX),
                 wait_ms: u64::try_from(CLAIM_WAIT.as_millis()).unwrap_or(u64::MAX),
@@ -218,9 +218,9 @@ impl Worker {
                                 Err(_) => return,
                             },
                         };
-                        let this = self.clone();
+                        let (this, session) = (self.clone(), session.clone());
                         tasks.spawn(async move {
-                            this.carry_out(assignment).await;
+                            this.carry_out(&session, assignment).await;
                             drop(permit);
                         });
                     }
@@ -234,27 +234,36 @@ impl Worker {
         }
     }
 
-    async fn carry_out(&self, assignment: Assignment) {
+    /// An attempt belongs to the session that it was claimed with, whatever the worker is called by now.
+    async fn carry_out(&self, session: &Session, assignment: Assignment) {
         let Assignment { request_id, attempt_id, fence, .. } = assignment;
         let fenced = FencedAttempt { request_id, attempt_id, fence };
         let (directive, told) = watch::channel(Directive::Run);
         let live = Arc::new(Live { fenced, directive });
+        // First be found by whoever gives the session up, then ask whether that has been.
         lock(&self.live).insert(assignment.attempt_id, live.clone());
         tracing::info!(
             request_id = %assignment.request_id, attempt_id = %assignment.attempt_id, org_id = %assignment.org_id,
             worker_type = assignment.worker_type, number = assignment.number, "attempt begins"
         );
-        let reins = Reins { directive: told, lease_until: self.lease_until.subscribe() };
-        let over = attempt::run(&self.tools, &assignment, fenced, reins).await;
-        self.conclude(&assignment, &live, over).await;
+        let over = if session.is_given_up() {
+            tracing::warn!(%request_id, %attempt_id, "claimed by a worker that was given up since");
+            Over::Release
+        } else {
+            let reins = Reins { directive: told, lease_until: session.lease_until() };
+            attempt::run(&self.tools, &assignment, fenced, reins).await
+        };
+        self.conclude(session, &assignment, &live, over).await;
         lock(&self.live).remove(&assignment.attempt_id);
         if let Err(error) = self.tools.workspaces.cleanup(assignment.attempt_id).await {
             tracing::warn!(attempt_id = %assignment.attempt_id, error = error.explain(), "a workspace stays behind");
         }
     }
 
-    /// Tells the control plane, as long as the lease holds; beyond it, nobody would listen.
-    async fn conclude(&self, assignment: &Assignment, live: &Live, over: Over) {
+    /// Tells the control plane until it answers, or says that the lease is gone. An end that nobody hears of would leave
+    /// the request with a worker that is alive and does not run it. Only who leaves, and is silent for longer than its
+    /// lease, need not tell: it will be missed.
+    async fn conclude(&self, session: &Session, assignment: &Assignment, live: &Live, over: Over) {
         let attempt_id = assignment.attempt_id;
         let request_id = assignment.request_id;
         let mut rest = RETRY.0;
@@ -262,7 +271,7 @@ impl Worker {
             let told = match &over {
                 Over::Report(report) => self.endings.tell(live.fenced, Ending::Report(report.clone())).await,
                 Over::Release => self.endings.tell(live.fenced, Ending::Release).await.map(|_| "given back"),
-                Over::Abandon => Ok("abandoned, the lease is gone"),
+                Over::Abandon => Ok("abandoned, its lease was given away"),
             };
             match told {
                 Ok(status) => {
@@ -278,7 +287,9 @@ impl Worker {
                     return;
                 }
                 Err(PlaneError::Unavailable(error)) => {
-                    if *live.directive.borrow() == Directive::Lost {
+                    let lost = *live.directive.borrow() == Directive::Lost;
+                    if lost || (self.leaving.is_cancelled() && session.is_over()) {
+                        tracing::warn!(%request_id, %attempt_id, error, lost, "attempt over, its end untold");
                         return;
                     }
                     tracing::warn!(%request_id, %attempt_id, error, ?rest, "the end of an attempt cannot be told yet");
@@ -300,6 +311,7 @@ impl Worker {
             () = tokio::time::sleep(self.options.drain) => false,
         };
         if !ended {
+            self.leaving.cancel();
             let running: Vec<Arc<Live>> = lock(&self.live).values().cloned().collect();
             tracing::info!(running = running.len(), "giving running attempts back");
             for live in running {
@@ -318,6 +330,7 @@ impl Worker {
     async fn beat(self: Arc<Self>, stop: CancellationToken, gone: CancellationToken) {
         let mut rest = RETRY.0;
         loop {
+            let session = self.session();
             let attempts: Vec<Arc<Live>> = lock(&self.live).values().cloned().collect();
             let last = gone.is_cancelled();
             let state = match (last, stop.is_cancelled()) {
@@ -326,19 +339,20 @@ impl Worker {
                 (false, false) => WorkerState::Active,
             };
             let request = HeartbeatRequest {
-                worker_id: self.id(),
+                worker_id: session.id,
                 state,
                 attempts: attempts.iter().map(|live| live.fenced).collect(),
             };
-            let wait = if last { Duration::ZERO } else { self.heartbeat };
-            let sent_at = Instant::now();
+            let wait = if last { Duration::ZERO } else { session.heartbeat };
+            let sent_at = BootTime::now();
             match self.tools.plane.worker_heartbeat(&request, wait).await {
                 Ok(answer) => {
                     rest = RETRY.0;
-                    self.lease_until.send_replace(sent_at + self.tools.lease.saturating_sub(self.tools.lease_margin));
+                    // What is lost must not have the new time.
                     for (live, signal) in attempts.iter().zip(answer.signals) {
                         heed(live, signal);
                     }
+                    session.heard(sent_at);
                 }
                 Err(PlaneError::Unavailable(error)) => {
                     tracing::warn!(error, "the heartbeat was not heard");
@@ -349,14 +363,14 @@ impl Worker {
                 }
                 Err(error @ (PlaneError::Refused(_) | PlaneError::Stale)) => {
                     tracing::warn!(%error, running = attempts.len(), "this worker was given up; entering again");
+                    session.give_up();
                     for live in lock(&self.live).values() {
                         heed(live, AttemptSignal::Lost);
                     }
-                    let asked_at = Instant::now();
+                    let asked_at = BootTime::now();
                     if !last && let Ok(answer) = self.tools.plane.worker_register(&self.registration).await {
-                        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = answer.worker_id;
-                        self.lease_until
-                            .send_replace(asked_at + self.tools.lease.saturating_sub(self.tools.lease_margin));
+                        let next = Arc::new(Session::new(&answer, asked_at));
+                        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = next;
                     }
                     tokio::time::sleep(rest).await;
                 }
@@ -366,7 +380,7 @@ impl Worker {
             }
             // The call itself waits while attempts run; without any, the rest is ours. A claim or an end changes
             // what the next heartbeat must carry, but none is urgent: a lease outlives several of them.
-            let left = self.heartbeat.saturating_sub(sent_at.elapsed());
+            let left = (sent_at + session.heartbeat).left();
             tokio::select! {
                 () = gone.cancelled() => {}
                 () = tokio::time::sleep(if attempts.is_empty() { left } else { left.min(RETRY.0) }) => {}
@@ -423,3 +437,6 @@ pub enum WorkerError {
     #[error("entering")]
     Enter(#[from] PlaneError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::boot_time::BootTime;
 use crate::harness::Exit;
 use crate::keeper;
 use crate::keeper::Order;
@@ -29,6 +30,8 @@ use crate::output::LineSplitter;
 pub(crate) const TERM_GRACE: Duration = Duration::from_secs(5);
 /// How long a keeper may take to kill everything before it is killed itself, which kills everything too.
 const KILL_LIMIT: Duration = Duration::from_secs(15);
+/// How long it may take to do so by itself when the lease is over: less than the margin of an ordinary lease.
+const LEASE_OVER_LIMIT: Duration = Duration::from_secs(3);
 /// How long output may still be read after the last process is gone.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// Lines read ahead of the decoder; beyond it the agent waits.
@@ -45,7 +48,7 @@ pub(crate) enum Directive {
     Stop,
     /// The worker shuts down and cannot wait any longer.
     Shutdown,
-    /// The lease was given away.
+    /// The control plane says that the lease was given away.
     Lost,
 }
 
@@ -70,8 +73,67 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone)]
 pub(crate) struct Reins {
     pub(crate) directive: watch::Receiver<Directive>,
-    /// Until when the lease holds for sure, by this host's monotonic clock.
-    pub(crate) lease_until: watch::Receiver<Instant>,
+    /// Until when the lease holds for sure.
+    pub(crate) lease_until: watch::Receiver<BootTime>,
+}
+
+impl Reins {
+    /// Why the attempt must not go on, if it must not.
+    pub(crate) fn check(&mut self) -> Result<(), Interruption> {
+        let directive = *self.directive.borrow_and_update();
+        let over = self.lease_until.borrow_and_update().has_come();
+        match directive {
+            Directive::Stop | Directive::Shutdown | Directive::Lost => Err(Interruption::Told(directive)),
+            Directive::Run if over => Err(Interruption::LeaseOver),
+            Directive::Run => Ok(()),
+        }
+    }
+
+    /// Waits until the attempt must not go on.
+    pub(crate) async fn interrupted(&mut self) -> Interruption {
+        loop {
+            if let Err(interruption) = self.check() {
+                return interruption;
+            }
+            let lease_until = *self.lease_until.borrow();
+            tokio::select! {
+                changed = self.directive.changed() => {
+                    if changed.is_err() {
+                        return Interruption::Told(Directive::Shutdown);
+                    }
+                }
+                Ok(()) = self.lease_until.changed() => {}
+                () = lease_until.come() => {}
+            }
+        }
+    }
+
+    /// Waits until nothing more may leave this host for the attempt, whatever else it was told.
+    pub(crate) async fn lease_gone(&mut self) -> Interruption {
+        loop {
+            let lease_until = *self.lease_until.borrow_and_update();
+            if *self.directive.borrow_and_update() == Directive::Lost {
+                return Interruption::Told(Directive::Lost);
+            }
+            if lease_until.has_come() {
+                return Interruption::LeaseOver;
+            }
+            tokio::select! {
+                Ok(()) = self.directive.changed() => {}
+                Ok(()) = self.lease_until.changed() => {}
+                () = lease_until.come() => {}
+            }
+        }
+    }
+}
+
+/// Why an attempt must not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// Somebody said so.
+    Told(Directive),
+    /// Its time is over by this host's clock. Whether the control plane has taken its lease back is not known.
+    LeaseOver,
 }
 
 /// Why the process ended.
@@ -83,8 +145,10 @@ pub(crate) enum EndCause {
     Stopped,
     /// The worker shuts down.
     Shutdown,
-    /// The lease was given away or could not be extended in time.
+    /// The control plane said that the lease was given away.
     LeaseLost,
+    /// The lease was not extended in time, by this host's clock.
+    LeaseOver,
     /// It ran too long.
     Deadline,
     /// It was silent too long.
@@ -121,9 +185,8 @@ pub(crate) async fn supervise(
     mut reins: Reins,
     mut on_line: impl FnMut(OutputStream, &str),
 ) -> std::io::Result<Ended> {
-    let lease_left = |until: Instant| until.saturating_duration_since(Instant::now());
-    let lease = lease_left(*reins.lease_until.borrow_and_update());
-    let mut child = spawn(keeper, job, lease)?;
+    let lease_until = *reins.lease_until.borrow_and_update();
+    let mut child = spawn(keeper, job, lease_until)?;
     let mut orders = child.stdin.take();
     let (send, mut lines) = mpsc::channel(LINES_AHEAD);
     let stdout = child.stdout.take().map(|pipe| tokio::spawn(read(pipe, OutputStream::Stdout, send.clone())));
@@ -135,8 +198,8 @@ pub(crate) async fn supervise(
     let status = loop {
         let lease_until = *reins.lease_until.borrow();
         let wake_at = match phase {
-            Phase::Running => deadline.min(heard_at + limits.idle).min(lease_until),
-            Phase::Terminating { kill_at, .. } => kill_at.min(lease_until),
+            Phase::Running => deadline.min(heard_at + limits.idle),
+            Phase::Terminating { kill_at, .. } => kill_at,
             Phase::Killing { give_up_at, .. } => give_up_at,
         };
         tokio::select! {
@@ -154,8 +217,12 @@ pub(crate) async fn supervise(
                 };
             }
             Ok(()) = reins.lease_until.changed() => {
-                let left = lease_left(*reins.lease_until.borrow_and_update());
-                order(&mut orders, Order::Extend(left)).await;
+                let then = *reins.lease_until.borrow_and_update();
+                order(&mut orders, Order::Until(then)).await;
+            }
+            // Before the lines: an agent that never stops talking must not outlive its lease.
+            () = lease_until.come(), if !matches!(phase, Phase::Killing { .. }) => {
+                phase = kill(&mut orders, EndCause::LeaseOver).await;
             }
             Some(line) = lines.recv() => {
                 heard_at = Instant::now();
@@ -169,7 +236,6 @@ pub(crate) async fn supervise(
                         child.start_kill()?;
                         Phase::Killing { cause, give_up_at: now + KILL_LIMIT }
                     }
-                    _ if now >= lease_until => kill(&mut orders, EndCause::LeaseLost).await,
                     Phase::Terminating { cause, .. } => kill(&mut orders, cause).await,
                     Phase::Running if now >= deadline => terminate(&mut orders, EndCause::Deadline).await,
                     Phase::Running if now >= heard_at + limits.idle => terminate(&mut orders, EndCause::Idle).await,
@@ -179,6 +245,10 @@ pub(crate) async fn supervise(
         }
     };
     let cause = match phase {
+        // The keeper's word: this process may have been stopped meanwhile, and have new time by now.
+        Phase::Running | Phase::Terminating { .. } if status.code() == Some(keeper::EXIT_LEASE_OVER) => {
+            EndCause::LeaseOver
+        }
         Phase::Running => EndCause::Itself,
         Phase::Terminating { cause, .. } | Phase::Killing { cause, .. } => cause,
     };
@@ -203,11 +273,11 @@ pub(crate) async fn supervise(
     Ok(Ended { cause, exit: exit(status), dropped_bytes })
 }
 
-fn spawn(keeper: &[OsString], job: &Supervised, lease: Duration) -> std::io::Result<Child> {
+fn spawn(keeper: &[OsString], job: &Supervised, lease_until: BootTime) -> std::io::Result<Child> {
     let (program, first) =
         keeper.split_first().ok_or_else(|| std::io::Error::other("no keeper program is configured"))?;
     let mut command = Command::new(program);
-    command.args(first).arg("attempt").arg("--lease-ms").arg(lease.as_millis().to_string());
+    command.args(first).arg("attempt").arg("--until-ms").arg(lease_until.as_millis().to_string());
     if let Some(path) = &job.stdin {
         command.arg("--stdin").arg(path);
     }
@@ -243,7 +313,8 @@ async fn terminate(orders: &mut Option<ChildStdin>, cause: EndCause) -> Phase {
 
 async fn kill(orders: &mut Option<ChildStdin>, cause: EndCause) -> Phase {
     order(orders, Order::Kill).await;
-    Phase::Killing { cause, give_up_at: Instant::now() + KILL_LIMIT }
+    let limit = if cause == EndCause::LeaseOver { LEASE_OVER_LIMIT } else { KILL_LIMIT };
+    Phase::Killing { cause, give_up_at: Instant::now() + limit }
 }
 
 async fn read(mut pipe: impl AsyncRead + Unpin, stream: OutputStream, lines: mpsc::Sender<Line>) -> u64 {

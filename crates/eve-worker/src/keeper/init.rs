@@ -12,16 +12,20 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
+use super::EXIT_LEASE_OVER;
 use super::EXIT_NOT_STARTED;
 use super::Job;
 use super::cgroup::Cgroup;
 use super::complain;
 use super::containment::end_all;
+use crate::boot_time::BootTime;
 
 /// Set by the keeper when this process is to be process 1 of a namespace; never passed on to the agent.
 pub(super) const NAMESPACE_MARK: &str = "EVE_KEEPER_NAMESPACE";
 /// The one order that the keeper passes on.
 pub(super) const TERMINATE: u8 = b't';
+/// What an agent's own end with the code of [`EXIT_LEASE_OVER`] is told as: an agent must not be able to say that.
+const EXIT_TAKEN: i32 = EXIT_LEASE_OVER + 1;
 /// Longest time that orphans may take to die where there is no namespace.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -56,6 +60,10 @@ pub(super) fn run(job: &Job) -> i32 {
         complain(&format!("cannot enter the cgroup: {error}"));
         return EXIT_NOT_STARTED;
     }
+    // The keeper looked, but a host can sleep or stop in between. What is asked here begins at most moments later.
+    if job.until.is_some_and(BootTime::has_come) {
+        return EXIT_LEASE_OVER;
+    }
     let spawned = Command::new(program).args(args).env_remove(NAMESPACE_MARK).stdin(input).process_group(0).spawn();
     let agent = match spawned {
         Ok(child) => child,
@@ -83,6 +91,7 @@ pub(super) fn run(job: &Job) -> i32 {
 fn reap_until(agent: Pid) -> i32 {
     loop {
         match nix::sys::wait::wait() {
+            Ok(WaitStatus::Exited(pid, EXIT_LEASE_OVER)) if pid == agent => return EXIT_TAKEN,
             Ok(WaitStatus::Exited(pid, code)) if pid == agent => return code,
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == agent => return 128 + signal as i32,
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}

@@ -17,6 +17,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
+use eve_worker::BootTime;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -26,8 +27,12 @@ use crate::wait::until;
 use crate::world::Settings;
 use crate::world::World;
 
-/// Longer than any test, in milliseconds.
-const LONG_LEASE: &str = "600000";
+/// Longer than any test.
+const LONG_LEASE: Duration = Duration::from_secs(600);
+/// Long enough for an agent to begin on a busy machine.
+const SHORT_LEASE: Duration = Duration::from_secs(4);
+/// How a keeper ends whose lease was over.
+const LEASE_OVER: i32 = eve_worker::keeper::EXIT_LEASE_OVER;
 /// Everything that a keeper may be asked for.
 const CONTAINMENTS: [&str; 3] = ["pid namespace", "cgroup", "subreaper"];
 /// Ends after it started its successor, in a session of its own, for ever: no list of processes stays true.
@@ -36,6 +41,7 @@ const GENERATION: &str = "#!/bin/sh\ntrap '' TERM HUP INT\necho . >> \"$1\"\nset
 /// A running keeper, its agent, and what they may leave.
 struct Kept {
     keeper: Child,
+    until: BootTime,
     dir: TempDir,
     /// In every environment below the keeper, unless a process got rid of it.
     marker: String,
@@ -46,7 +52,7 @@ struct Kept {
 impl Kept {
     /// Starts an agent that ignores signals, has daemons without its environment, and forks without end, and waits
     /// until it does all that.
-    async fn start(containment: &str, lease_ms: &str, restless: bool) -> anyhow::Result<Self> {
+    async fn start(containment: &str, lease: Duration, restless: bool) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let name = dir.path().file_name().and_then(|name| name.to_str()).context("a name")?.to_owned();
         let generation = dir.path().join("generation");
@@ -63,13 +69,14 @@ impl Kept {
             if restless { "./generation generations &" } else { "" }
         );
         let marker = format!("EVE_ATTEMPT_ID={name}");
-        let keeper = keeper(containment)
-            .args(["--lease-ms", lease_ms, "--", "/bin/sh", "-c", &script])
+        let until_then = BootTime::now() + lease;
+        let keeper = keeper(containment, until_then)
+            .args(["--", "/bin/sh", "-c", &script])
             .env("EVE_ATTEMPT_ID", &name)
             .current_dir(dir.path())
             .stdin(Stdio::piped())
             .spawn()?;
-        let kept = Self { keeper, dir, marker, bare: format!("/bin/sleep\0{length}\0") };
+        let kept = Self { keeper, until: until_then, dir, marker, bare: format!("/bin/sleep\0{length}\0") };
         until("the agent runs", SOON, async || {
             let bare = processes::with(&kept.bare).len() == 2;
             let restless = !restless || kept.generations() > 10;
@@ -134,9 +141,10 @@ impl Drop for Kept {
     }
 }
 
-fn keeper(containment: &str) -> Command {
+fn keeper(containment: &str, until: BootTime) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eve"));
     command.args(["keeper", "attempt", "--containment", containment]);
+    command.arg("--until-ms").arg(until.as_millis().to_string());
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
     command
 }
@@ -199,8 +207,9 @@ async fn nothing_survives_in_any_containment() -> anyhow::Result<()> {
         assert_eq!(alone.ended().await?, Some(128 + 9));
         alone.assert_nothing_is_left(&format!("{containment}, worker gone")).await;
 
-        let mut unheard = start("3000").await?;
-        assert_eq!(unheard.ended().await?, Some(128 + 9));
+        let mut unheard = start(SHORT_LEASE).await?;
+        assert_eq!(unheard.ended().await?, Some(LEASE_OVER));
+        assert!(unheard.until.has_come());
         unheard.assert_nothing_is_left(&format!("{containment}, lease over")).await;
 
         // Init sees the keeper's end and does the rest.
@@ -219,6 +228,56 @@ async fn nothing_survives_in_any_containment() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each lease is a point in time: whoever was held up on the way to it finds it passed.
+#[tokio::test]
+async fn nothing_is_started_when_the_lease_is_over() -> anyhow::Result<()> {
+    for containment in CONTAINMENTS {
+        if !can_be_had(containment)? {
+            continue;
+        }
+        for (until, script, code, began) in [
+            (BootTime::now(), "touch began", LEASE_OVER, false),
+            (BootTime::from_millis(0), "touch began", LEASE_OVER, false),
+            (BootTime::now() + LONG_LEASE, "touch began", 0, true),
+            // No agent can say of itself that its lease was over.
+            (BootTime::now() + LONG_LEASE, "touch began; exit 254", 255, true),
+        ] {
+            let dir = tempfile::tempdir()?;
+            let mut keeper = keeper(containment, until)
+                .args(["--", "/bin/sh", "-c", script])
+                .current_dir(dir.path())
+                .stdin(Stdio::piped())
+                .spawn()?;
+            let mut orders = keeper.stdin.take().context("it listens")?;
+            // Too late: what is over is over. It may be gone before it could hear of it.
+            let _ = orders.write_all(format!("until {}\n", (until + LONG_LEASE).as_millis()).as_bytes());
+            assert_eq!(keeper.wait()?.code(), Some(code), "{containment}, {until:?}, {script}");
+            assert_eq!(dir.path().join("began").exists(), began, "{containment}, {until:?}, {script}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stopped_keeper_kills_as_soon_as_it_goes_on() -> anyhow::Result<()> {
+    for containment in CONTAINMENTS {
+        if !can_be_had(containment)? {
+            continue;
+        }
+        let mut kept = Kept::start(containment, SHORT_LEASE, false).await?;
+        processes::signal(kept.keeper.id(), Signal::SIGSTOP);
+        // Heard only when it goes on, and over by then. Time left would begin to count there.
+        let extended = kept.until + Duration::from_millis(500);
+        kept.order(&format!("until {}\n", extended.as_millis()))?;
+        until("the lease is over", SOON, async || Ok(extended.has_come().then_some(()))).await?;
+        assert!(!kept.left().is_empty(), "{containment}: a keeper that is stopped kills nothing");
+        processes::signal(kept.keeper.id(), Signal::SIGCONT);
+        assert_eq!(kept.ended().await?, Some(LEASE_OVER), "{containment}");
+        kept.assert_nothing_is_left(&format!("{containment}, stopped")).await;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_killed_guards_left_is_ended_by_the_next_keeper() -> anyhow::Result<()> {
     if !can_be_had("cgroup")? {
@@ -228,7 +287,8 @@ async fn what_killed_guards_left_is_ended_by_the_next_keeper() -> anyhow::Result
     let mut left = Kept::start("cgroup", LONG_LEASE, true).await?;
     left.kill_the_guards().await?;
 
-    let mut next = keeper("cgroup").args(["--", "/bin/true"]).stdin(Stdio::piped()).spawn()?;
+    let mut next =
+        keeper("cgroup", BootTime::now() + LONG_LEASE).args(["--", "/bin/true"]).stdin(Stdio::piped()).spawn()?;
     // Its orders stay open.
     let orders = next.stdin.take();
     assert_eq!(next.wait()?.code(), Some(0));
