@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements from outside, of what users would run.
 
+pub(crate) mod peers;
 mod size;
 mod start;
 
@@ -15,6 +16,7 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench) -> Result<()> {
     match bench {
         Bench::Size => size::run(&release_binary(workspace)?),
         Bench::Start { data_dir, runs } => start::run(&release_binary(workspace)?, data_dir, runs),
+        Bench::Peers(options) => peers::run(workspace, &options),
         Bench::Queue(args) => {
             let command = ["run", "--release", "--package", "eve-testkit", "--bin", "queue-bench", "--"];
             process::run(workspace.cargo(&command).args(args))

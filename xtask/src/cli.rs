@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::bench::peers;
+
 pub(crate) const HELP: &str = "\
 Development tasks of Eve
 
@@ -16,6 +18,8 @@ Tasks:
   bench start [--data-dir DIR] [--runs N]
                        Time from start to ready on an existing data directory, and memory when idle
   bench queue [ARGS]   Throughput of the queue; `bench queue --help` lists its arguments
+  bench peers --peers DIR [--only NAMES] [--rounds N] [--tag NAME]
+                       The queue beside other queues, into docs/benchmarks.md
 
   --check              Change nothing, fail if the committed files are not what would be written
   -h, --help           Print this
@@ -50,6 +54,7 @@ pub(crate) enum Bench {
     Size,
     Start { data_dir: Option<PathBuf>, runs: usize },
     Queue(Vec<String>),
+    Peers(peers::Options),
 }
 
 /// Reads the arguments; the error is a message for the user.
@@ -91,9 +96,10 @@ fn bench(args: &[String]) -> Result<Bench, String> {
     match args.split_first() {
         Some((name, rest)) if name == "size" => no_arguments(rest).map(|()| Bench::Size),
         Some((name, rest)) if name == "start" => bench_start(rest),
+        Some((name, rest)) if name == "peers" => bench_peers(rest),
         Some((name, rest)) if name == "queue" => Ok(Bench::Queue(rest.to_vec())),
         Some((name, _)) => Err(format!("there is no benchmark `{name}`")),
-        None => Err("which benchmark: size, start or queue?".to_owned()),
+        None => Err("which benchmark: size, start, queue or peers?".to_owned()),
     }
 }
 
@@ -105,13 +111,32 @@ fn bench_start(args: &[String]) -> Result<Bench, String> {
         let mut value = || args.next().ok_or_else(|| format!("`{flag}` needs a value"));
         match flag.as_str() {
             "--data-dir" => data_dir = Some(PathBuf::from(value()?)),
-            "--runs" => {
-                runs = value()?.parse().ok().filter(|runs| *runs > 0).ok_or("`--runs` needs a number above 0")?;
-            }
+            "--runs" => runs = above_zero(flag, value()?)?,
             other => return Err(unexpected(other)),
         }
     }
     Ok(Bench::Start { data_dir, runs })
+}
+
+fn bench_peers(args: &[String]) -> Result<Bench, String> {
+    let mut options = peers::Options::default();
+    let mut args = args.iter();
+    while let Some(flag) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("`{flag}` needs a value"));
+        match flag.as_str() {
+            "--peers" => options.peers = Some(PathBuf::from(value()?)),
+            "--only" => options.only.clone_from(value()?),
+            "--tag" => options.tag.clone_from(value()?),
+            "--rounds" => options.rounds = above_zero(flag, value()?)?,
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Bench::Peers(options))
+}
+
+fn above_zero<T: std::str::FromStr + PartialOrd + Default>(flag: &str, text: &str) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| *number > T::default());
+    number.ok_or_else(|| format!("`{flag}` needs a number above 0"))
 }
 
 fn unexpected(arg: &str) -> String {

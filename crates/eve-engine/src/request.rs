@@ -20,6 +20,7 @@ use eve_store::dependency;
 use eve_store::lease;
 use eve_store::parked;
 use eve_store::request;
+use eve_store::request::CREATE_LIMIT;
 use eve_store::request::IdempotencyOutcome;
 use eve_store::request::NewRequest;
 use eve_store::request::RequestFilter;
@@ -50,6 +51,11 @@ pub enum CreateOutcome {
     Created(RequestRow),
     /// The request that an earlier call with the same idempotency key made.
     Repeated(RequestRow),
+}
+
+/// The same error, saying which of many drafts is meant.
+fn of_draft(index: usize, error: Error) -> Error {
+    Error { message: format!("Request {} of the call: {}", index + 1, error.message), ..error }
 }
 
 /// A patch and what it is called.
@@ -126,6 +132,36 @@ impl Engine {
             return Ok(CreateOutcome::Created(fresh_row(ctx.org_id, row, &submitted)));
         }
         self.request_create_alone(ctx, new, key).await
+    }
+
+    /// Asks for many things at once: all of them, in this order, or none. Durable when it returns.
+    ///
+    /// A request with a parent or with dependencies is asked for by itself.
+    ///
+    /// # Errors
+    /// When there are more than 1000, or one of them is malformed, names what is not there, or has a parent or
+    /// dependencies. The message says which.
+    pub async fn request_create_many(
+        &self,
+        ctx: &OpContext,
+        drafts: Vec<RequestDraft>,
+    ) -> Result<Vec<RequestRow>, Error> {
+        if drafts.len() > CREATE_LIMIT {
+            return Err(Error::invalid(format!("At most {CREATE_LIMIT} requests in one call.")));
+        }
+        let mut all = Vec::with_capacity(drafts.len());
+        for (index, draft) in drafts.into_iter().enumerate() {
+            if draft.parent_id.is_some() || !draft.blocked_by.is_empty() {
+                let message = "one with `parent_id` or `blocked_by` is created by a call of its own.";
+                return Err(of_draft(index, Error::invalid(message)));
+            }
+            all.push(draft.resolve(self, ctx).await.map_err(|error| of_draft(index, error))?);
+        }
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let submitted = self.inner.dispatcher.submit(ctx.org_id, all.clone()).await?;
+        Ok(all.into_iter().map(|new| fresh_row(ctx.org_id, new, &submitted)).collect())
     }
 
     /// A request that needs a transaction of its own: it has a key, dependencies or a parent.

@@ -23,6 +23,8 @@ fn tasks_and_their_flags() {
         read("bench start --runs 3 --data-dir /d"),
         Ok(Task::Bench(Bench::Start { data_dir: Some(PathBuf::from("/d")), runs: 3 }))
     );
+    let options = peers::Options { peers: Some(PathBuf::from("/p")), rounds: 1, ..peers::Options::default() };
+    assert_eq!(read("bench peers --rounds 1 --peers /p"), Ok(Task::Bench(Bench::Peers(options))));
 }
 
 #[test]
@@ -34,6 +36,7 @@ fn mistakes_are_named() {
         ("bench", "which benchmark"),
         ("bench stop", "no benchmark `stop`"),
         ("bench start --runs 0", "above 0"),
+        ("bench peers --rounds x", "above 0"),
         ("bench start --data-dir", "needs a value"),
     ] {
         let message = read(line).unwrap_err();

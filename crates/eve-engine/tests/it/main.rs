@@ -7,6 +7,7 @@ mod harness;
 mod claims;
 mod dependencies;
 mod events;
+mod many;
 mod services;
 mod settling;
 mod tenancy;

@@ -56,8 +56,7 @@ impl<'a> FakeWorker<'a> {
 impl FakeAttempt<'_> {
     /// The body of a fenced write.
     pub(crate) fn body(&self, rest: &Value) -> Value {
-        let mut body =
-            json!({"request_id": self.request_id, "attempt_id": self.attempt_id, "fence": self.fence});
+        let mut body = json!({"request_id": self.request_id, "attempt_id": self.attempt_id, "fence": self.fence});
         body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         body
     }

@@ -111,10 +111,9 @@ async fn an_old_fence_writes_nothing() {
     let new = worker.claim().await;
     assert_eq!((new.request_id.as_str(), new.fence), (id.as_str(), old.fence + 1));
     let entries = json!([{"seq": 1, "at": "2026-01-02T03:04:05Z", "event": {"type": "text", "text": "late"}}]);
-    for (path, rest) in [
-        ("/attempts/start", json!({"harness": "claude"})),
-        ("/attempts/log", json!({"entries": entries})),
-    ] {
+    for (path, rest) in
+        [("/attempts/start", json!({"harness": "claude"})), ("/attempts/log", json!({"entries": entries}))]
+    {
         let answer = old.write(path, &rest).await;
         answer.is_problem(409, "stale_fence");
         // Neither does the right attempt with a wrong number.

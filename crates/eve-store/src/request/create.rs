@@ -98,14 +98,19 @@ macro_rules! create {
            ), told AS (
              INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
              SELECT $1, id, attempt_id, lane_id, 'request:created', actor FROM new
-           ), " + $places + "
+           ), " + $places
+                + "
            SELECT 1 / ((SELECT count(*) FROM made) = cardinality($2::uuid[]))::int AS \"complete!\",
-                  now() AS \"now!\", " + $delayed + " AS \"delayed!: Vec<uuid::Uuid>\"",
+                  now() AS \"now!\", "
+                + $delayed
+                + " AS \"delayed!: Vec<uuid::Uuid>\"",
             $tx.org().uuid(),
             &$new.iter().map(|request| request.id.uuid()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.user_id.uuid()).collect::<Vec<_>>(),
-            &$new.iter().map(|request| request.parent_id.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
-            &$new.iter().map(|request| request.replay_of.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+            &$new.iter().map(|request| request.parent_id.map(RequestId::uuid)).collect::<Vec<_>>()
+                as &[Option<uuid::Uuid>],
+            &$new.iter().map(|request| request.replay_of.map(RequestId::uuid)).collect::<Vec<_>>()
+                as &[Option<uuid::Uuid>],
             &$new.iter().map(|request| request.lane.id.0).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.title.clone()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.prompt.clone()).collect::<Vec<_>>(),
@@ -121,7 +126,8 @@ macro_rules! create {
             &$new.iter().map(|request| i16::try_from(request.max_attempts).unwrap_or(i16::MAX)).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.on_dependency_failure.name().to_owned()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.priority.number()).collect::<Vec<_>>(),
-            &$new.iter().map(|request| request.run_at.map(stamp)).collect::<Vec<_>>() as &[Option<jiff_sqlx::Timestamp>],
+            &$new.iter().map(|request| request.run_at.map(stamp)).collect::<Vec<_>>()
+                as &[Option<jiff_sqlx::Timestamp>],
             &$new.iter().map(|request| request.open).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.lease.as_ref().map(|lease| lease.attempt_id.uuid())).collect::<Vec<_>>()
                 as &[Option<uuid::Uuid>],

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::ensure;
 use eve_core::WorkerId;
 use eve_engine::Bootstrap;
 use eve_engine::BootstrapOptions;
@@ -13,14 +12,13 @@ use eve_engine::Engine;
 use eve_engine::EngineOptions;
 use eve_engine::NewWorker;
 use eve_engine::OpContext;
-use eve_engine::RequestDraft;
 use eve_engine::RetentionPeriods;
 use eve_engine::Services;
 use eve_engine::WorkerContext;
-use eve_engine::WorkerType;
 use eve_store::PgConnectOptions;
 use eve_store::Store;
 use eve_store::StoreOptions;
+use eve_testkit::bench;
 use eve_testkit::database::TestDatabase;
 use sqlx::ConnectOptions;
 use sqlx::PgConnection;
@@ -34,8 +32,6 @@ const CONNECTIONS: u32 = 24;
 const SLOTS: i32 = 32;
 /// The worker types, one for each kind of scenario, so that none claims what another left.
 const TYPES: [&str; 3] = ["bench-enqueue", "bench-work", "bench-latency"];
-/// Limits of a request that does nothing.
-const TIMEOUT_SECONDS: i32 = 60;
 
 /// Everything that a scenario needs.
 pub(crate) struct Bed {
@@ -56,7 +52,7 @@ impl Bed {
         let (service, admin) = match (url, database) {
             (Some(url), _) => {
                 let options: PgConnectOptions = url.parse().context("--database-url is not an address")?;
-                migrate(&options).await?;
+                bench::migrate(&options).await?;
                 (options.clone(), options)
             }
             (None, Some(database)) => (database.service(), database.admin()),
@@ -74,7 +70,7 @@ impl Bed {
         let engine = Engine::start(store.clone(), EngineOptions::default()).await?;
         let owner = engine.authenticate(&keys.api_key).await?;
         for name in TYPES {
-            engine.worker_type_put(&owner, &worker_type(name)?).await?;
+            engine.worker_type_put(&owner, &bench::worker_type(name)?).await?;
         }
         let new = NewWorker {
             name: "queue-bench".to_owned(),
@@ -108,41 +104,7 @@ impl Bed {
     }
 }
 
-/// Brings Eve's schema into a database of somebody's. Only an empty one: a worker would claim what waits there.
-async fn migrate(options: &PgConnectOptions) -> Result<()> {
-    let mut connection = options.connect().await.context("cannot reach the database")?;
-    let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'eve')")
-        .fetch_one(&mut connection)
-        .await?;
-    ensure!(!taken, "the database has Eve's schema already; give an empty one, made for this measurement");
-    eve_store::ensure_roles(options, options).await?;
-    eve_store::migrate(options).await?;
-    Ok(())
-}
-
 /// Who claims: a worker in the same process.
 pub(crate) fn context() -> WorkerContext {
     WorkerContext::in_process()
-}
-
-fn worker_type(name: &str) -> Result<WorkerType> {
-    Ok(WorkerType {
-        name: name.parse()?,
-        title: name.to_owned(),
-        description: String::new(),
-        capabilities: Vec::new(),
-        instructions: "Do nothing.".to_owned(),
-        harness: None,
-        model: None,
-        image: None,
-        timeout_seconds: TIMEOUT_SECONDS,
-        idle_timeout_seconds: TIMEOUT_SECONDS,
-        max_attempts: 1,
-        config: serde_json::json!({}),
-    })
-}
-
-/// A request as small as one can be.
-pub(crate) fn draft(kind: &str) -> RequestDraft {
-    RequestDraft { worker_type: Some(kind.to_owned()), prompt: "Do nothing.".to_owned(), ..RequestDraft::default() }
 }

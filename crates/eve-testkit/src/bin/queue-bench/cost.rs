@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
+use eve_testkit::bench::as_float;
+use eve_testkit::bench::own_cpu_seconds;
+use eve_testkit::bench::seconds;
+use eve_testkit::bench::ticks;
 use sqlx::PgConnection;
 
-/// Clock ticks in a second in `/proc`: `USER_HZ`, part of the kernel's interface and 100 wherever Eve runs.
-const TICKS: f64 = 100.0;
 /// Readings of a cluster's CPU at one moment. A child that ends between two files is missed by one reading, and no
 /// reading can be too high, so the highest is right.
 const READINGS: usize = 4;
@@ -21,34 +23,6 @@ const KIB_PER_MIB: f64 = 1024.0;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cluster {
     postmaster: u32,
-}
-
-/// CPU of one process, in ticks.
-struct Ticks {
-    parent: u32,
-    own: u64,
-    children: u64,
-}
-
-fn ticks(pid: &str) -> Option<Ticks> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; what follows it does not.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    Some(Ticks {
-        parent: fields.get(1)?.parse().ok()?,
-        own: number(11)? + number(12)?,
-        children: number(13)? + number(14)?,
-    })
-}
-
-fn seconds(ticks: u64) -> f64 {
-    as_float(ticks) / TICKS
-}
-
-#[expect(clippy::cast_precision_loss, reason = "ticks, bytes and counts are far below 2^52")]
-fn as_float(number: u64) -> f64 {
-    number as f64
 }
 
 /// A count to calculate with.
@@ -93,10 +67,6 @@ impl Cluster {
         }
         Ok(total)
     }
-}
-
-fn own_cpu_seconds() -> Result<f64> {
-    Ok(seconds(ticks("self").context("/proc/self/stat")?.own))
 }
 
 async fn log_bytes(connection: &mut PgConnection) -> Result<i64> {
@@ -145,14 +115,6 @@ impl Meter {
         let bytes = u64::try_from(log_bytes(connection).await? - self.log).unwrap_or(0);
         Ok(Cost { seconds, cluster_cpu, own_cpu, log_kib: as_float(bytes) / KIB_PER_MIB })
     }
-}
-
-/// The most memory that this process has had.
-pub(crate) fn peak_rss_mib() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/self/status")?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmHWM is no number")?;
-    Ok(as_float(kib) / KIB_PER_MIB)
 }
 
 /// The load of the last minute.

@@ -27,6 +27,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use clap::Parser;
 use clap::ValueEnum;
+use eve_testkit::bench;
 use eve_testkit::database::TestDatabase;
 
 use crate::bed::Bed;
@@ -135,7 +136,7 @@ async fn measure(options: &Options, database: Option<&TestDatabase>) -> Result<R
         }
     }
     machine.finish()?;
-    let peak_rss_mib = cost::peak_rss_mib()?;
+    let peak_rss_mib = bench::peak_rss_mib()?;
     bed.close().await;
     Ok(Report { machine, rows, peak_rss_mib })
 }

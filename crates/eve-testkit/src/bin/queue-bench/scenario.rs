@@ -7,13 +7,10 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use eve_core::AttemptReport;
-use eve_core::Delivery;
-use eve_core::Outcome;
-use eve_core::Usage;
 use eve_engine::Claim;
 use eve_engine::Engine;
 use eve_engine::FencedAttempt;
+use eve_testkit::bench;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -91,7 +88,7 @@ async fn fill(bed: &Bed, kind: &'static str, count: usize, callers: usize) -> Re
             let mut samples = Vec::with_capacity(share);
             for _ in 0..share {
                 let before = Instant::now();
-                engine.request_create(&owner, bed::draft(kind), None).await?;
+                engine.request_create(&owner, bench::draft(kind), None).await?;
                 samples.push(before.elapsed());
             }
             anyhow::Ok(samples)
@@ -169,18 +166,10 @@ async fn drain(bed: &Bed, of: Load) -> Result<Worked> {
     Ok(worked)
 }
 
-/// What a worker writes about an agent that had nothing to do.
+/// What a worker does about an agent that had nothing to do.
 async fn carry_out(engine: &Engine, claim: &Claim) -> Result<()> {
     let context = bed::context();
-    let report = AttemptReport {
-        outcome: Outcome::Succeeded { output: serde_json::json!({"text": "done"}), summary: "done".to_owned() },
-        usage: Usage { input_tokens: 1000, output_tokens: 50, ..Usage::default() },
-        delivery: Delivery::default(),
-        duration_ms: 1,
-        session_id: None,
-        exit_code: Some(0),
-        dropped_bytes: 0,
-    };
+    let report = bench::success();
     let settled = engine.attempt_settle(&context, vec![(FencedAttempt::from(claim), report)]).await?.pop();
     let state = settled.context("no answer")??;
     ensure!(state.is_terminal(), "a settled request is {state}");
@@ -234,7 +223,7 @@ async fn hand_over(bed: &Bed) -> Result<(Duration, Duration)> {
     });
     tokio::time::sleep(IDLE).await;
     let before = Instant::now();
-    bed.engine.request_create(&bed.owner, bed::draft("bench-latency"), None).await?;
+    bed.engine.request_create(&bed.owner, bench::draft("bench-latency"), None).await?;
     let answer = before.elapsed();
     let (claimed, claims) = claiming.await??;
     let claim = claims.first().context("an enqueued request was not claimed in time")?;
