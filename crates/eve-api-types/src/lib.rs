@@ -8,6 +8,7 @@
 
 mod auth;
 mod event;
+mod limit;
 mod page;
 mod problem;
 mod request;
@@ -21,6 +22,8 @@ pub use auth::TokenRequest;
 pub use auth::WhoAmI;
 pub use event::Event;
 pub use event::LogEntry;
+pub use limit::Limit;
+pub use limit::LimitSetting;
 pub use page::Page;
 pub use problem::PROBLEM_MEDIA_TYPE;
 pub use problem::Problem;

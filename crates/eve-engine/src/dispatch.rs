@@ -336,6 +336,19 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Counts limits from now on, here and in other processes, and looks whether there is more room.
+    pub(crate) fn limits_changed(self: &Arc<Self>) {
+        {
+            let mut state = self.state();
+            // What was known before may be wrong now, and a look that is under way may be older than the change.
+            state.limited = true;
+            state.rest_until = None;
+            state.book.doubt();
+        }
+        self.hub.wake(&[crate::Topic::Queue]);
+        self.kick();
+    }
+
     /// Stops looking by itself. What is under way ends.
     pub(crate) fn stop(&self) {
         self.stop.cancel();

@@ -6,6 +6,7 @@ use eve_store::worker_type::WorkerType;
 
 use crate::Engine;
 use crate::Error;
+use crate::ErrorKind;
 use crate::OpContext;
 use crate::nul::has_nul;
 
@@ -66,4 +67,11 @@ impl Engine {
         self.inner.catalog.forget_types(ctx.org_id);
         Ok(())
     }
+}
+
+/// The error for a name that is none of these.
+pub(crate) fn unknown(name: &WorkerTypeName, known: &[WorkerType]) -> Error {
+    let known: Vec<&str> = known.iter().map(|kind| kind.name.as_str()).collect();
+    let detail = format!("Invalid worker type `{name}`. There are: {}.", known.join(", "));
+    Error::new(ErrorKind::InvalidWorkerType, detail)
 }

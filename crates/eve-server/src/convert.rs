@@ -12,6 +12,7 @@ use eve_core::WorkerTypeName;
 use crate::error::ApiError;
 
 pub(crate) use installation::database;
+pub(crate) use installation::limit;
 pub(crate) use installation::queue_lane;
 pub(crate) use installation::service;
 pub(crate) use installation::status;

@@ -52,6 +52,7 @@ const WORKER_KEY: &str = "worker_key";
         (name = "requests", description = "Asking for things, following them, and what came of them."),
         (name = "events", description = "What happens in the organization."),
         (name = "worker types", description = "Who does a request."),
+        (name = "limits", description = "How much may run at once."),
         (name = "installation", description = "How the installation stands."),
         (name = "worker API", description = "For workers: claim, heartbeat, log, settle, give back."),
         (name = "probes", description = "For load balancers, monitors and people without a key.")

@@ -18,6 +18,7 @@ use crate::openapi;
 use crate::openapi::Document;
 use crate::routes::auth;
 use crate::routes::events;
+use crate::routes::limits;
 use crate::routes::probes;
 use crate::routes::request_log;
 use crate::routes::requests;
@@ -116,6 +117,7 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(workers::worker_attempt_list))
         .routes(routes!(worker_types::worker_type_list))
         .routes(routes!(worker_types::worker_type_get, worker_types::worker_type_put))
+        .routes(routes!(limits::limit_list, limits::limit_put))
         .routes(routes!(status::queue_depth))
         .routes(routes!(status::status_get))
         .routes(routes!(status::service_list))

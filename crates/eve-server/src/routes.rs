@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod events;
+pub(crate) mod limits;
 pub(crate) mod probes;
 pub(crate) mod request_log;
 pub(crate) mod requests;

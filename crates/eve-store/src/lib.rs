@@ -22,6 +22,7 @@ pub mod listen;
 mod migrate;
 pub mod organization;
 pub mod parked;
+pub mod project;
 pub mod queue;
 pub mod request;
 pub mod result;

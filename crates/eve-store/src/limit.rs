@@ -1,8 +1,10 @@
 //! Concurrency limits: how many attempts may run at once in a scope.
 
 use eve_core::OrgId;
+use eve_core::ProjectId;
 use eve_core::WorkerId;
 
+use crate::OrgTx;
 use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
@@ -72,36 +74,111 @@ pub async fn worker_accounts(tx: &mut PlatformTx, workers: &[WorkerId]) -> Resul
     Ok(rows.into_iter().map(|row| (WorkerId::from_uuid(row.id), row.account)).collect())
 }
 
-/// Sets a limit, or lifts it.
+/// The limits of the installation.
+pub async fn installation_limit_list(tx: &mut PlatformTx) -> Result<Vec<LimitRow>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT scope, name, max_running FROM eve.limits WHERE org_id IS NULL ORDER BY scope, name LIMIT 100000"
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("installation_limit_list")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LimitRow { org_id: None, scope: row.scope, name: row.name, max_running: row.max_running })
+        .collect())
+}
+
+/// Live attempts of one organization that are alike to its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningCount {
+    /// Who does the requests.
+    pub worker_type: String,
+    /// The project, if they belong to one.
+    pub project_id: Option<ProjectId>,
+    /// How many.
+    pub running: i64,
+}
+
+/// What runs in the transaction's organization.
+pub async fn limit_counts(tx: &mut OrgTx) -> Result<Vec<RunningCount>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT n.worker_type, n.project_id, count(*) AS "running!"
+           FROM eve.leases l JOIN eve.lanes n ON n.id = l.lane_id GROUP BY n.worker_type, n.project_id"#
+    )
+    .fetch_all(tx.conn())
+    .await
+    .during("limit_counts")?;
+    Ok(rows
+        .into_iter()
+        .map(|row| RunningCount {
+            worker_type: row.worker_type,
+            project_id: row.project_id.map(ProjectId::from_uuid),
+            running: row.running,
+        })
+        .collect())
+}
+
+/// What became of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitPut {
+    /// It is as was asked.
+    Set,
+    /// It is gone.
+    Lifted,
+    /// It was to be lifted, and there was none.
+    NotThere,
+}
+
+/// Sets a limit of the transaction's organization, or lifts it.
 pub async fn limit_put(
-    tx: &mut PlatformTx,
-    org: Option<OrgId>,
+    tx: &mut OrgTx,
     scope: &str,
     name: &str,
     max_running: Option<i32>,
-) -> Result<(), StoreError> {
+) -> Result<LimitPut, StoreError> {
     const OP: &str = "limit_put";
-    match max_running {
-        Some(max) => sqlx::query!(
-            "INSERT INTO eve.limits (org_id, scope, name, max_running) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (scope, org_id, name) DO UPDATE SET max_running = excluded.max_running",
-            org.map(OrgId::uuid),
-            scope,
-            name,
-            max
-        )
-        .execute(tx.conn())
-        .await
-        .during(OP)?,
-        None => sqlx::query!(
-            "DELETE FROM eve.limits WHERE org_id IS NOT DISTINCT FROM $1 AND scope = $2 AND name = $3",
-            org.map(OrgId::uuid),
+    let org = tx.org().uuid();
+    let Some(max_running) = max_running else {
+        let lifted = sqlx::query!(
+            "DELETE FROM eve.limits WHERE org_id = $1 AND scope = $2 AND name = $3 RETURNING max_running",
+            org,
             scope,
             name
         )
-        .execute(tx.conn())
+        .fetch_optional(tx.conn())
         .await
-        .during(OP)?,
+        .during(OP)?;
+        return Ok(if lifted.is_some() { LimitPut::Lifted } else { LimitPut::NotThere });
     };
+    sqlx::query!(
+        "INSERT INTO eve.limits (org_id, scope, name, max_running) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (scope, org_id, name) DO UPDATE SET max_running = excluded.max_running",
+        org,
+        scope,
+        name,
+        max_running
+    )
+    .execute(tx.conn())
+    .await
+    .during(OP)?;
+    Ok(LimitPut::Set)
+}
+
+/// Replaces the limits of the installation. Whoever else does so at the same time must wait: see [`limit_lock`].
+pub async fn limits_configure(tx: &mut PlatformTx, limits: &[LimitRow]) -> Result<(), StoreError> {
+    const OP: &str = "limits_configure";
+    let scopes: Vec<String> = limits.iter().map(|limit| limit.scope.clone()).collect();
+    let names: Vec<String> = limits.iter().map(|limit| limit.name.clone()).collect();
+    let most: Vec<i32> = limits.iter().map(|limit| limit.max_running).collect();
+    sqlx::query!("DELETE FROM eve.limits WHERE org_id IS NULL").execute(tx.conn()).await.during(OP)?;
+    sqlx::query!(
+        "INSERT INTO eve.limits (scope, name, max_running) SELECT * FROM unnest($1::text[], $2::text[], $3::int[])",
+        &scopes,
+        &names,
+        &most
+    )
+    .execute(tx.conn())
+    .await
+    .during(OP)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use clap::Subcommand;
 use crate::command::completions::CompletionsArgs;
 use crate::command::config::ConfigArgs;
 use crate::command::diff::DiffArgs;
+use crate::command::limits::LimitsArgs;
 use crate::command::logs::LogsArgs;
 use crate::command::queue::QueueArgs;
 use crate::command::request::RequestArgs;
@@ -96,6 +97,7 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Queue(QueueArgs),
     Workers(WorkersArgs),
+    Limits(LimitsArgs),
     Tail(TailArgs),
     WorkerTypes(WorkerTypesArgs),
     Config(ConfigArgs),

@@ -12,6 +12,8 @@ mod stream;
 use std::time::Duration;
 
 use eve_api_types::DatabaseStatus;
+use eve_api_types::Limit;
+use eve_api_types::LimitSetting;
 use eve_api_types::LogEntry;
 use eve_api_types::NewRequest;
 use eve_api_types::Page;
@@ -186,6 +188,16 @@ impl Client {
     pub(crate) async fn put_worker_type(&self, worker_type: &WorkerType) -> Result<WorkerType, CliError> {
         let call = self.call(Method::PUT, &format!("worker-types/{}", worker_type.name)).json(worker_type);
         self.decode(self.send(call).await?).await
+    }
+
+    /// The limits of the organization and of the installation.
+    pub(crate) async fn limits(&self) -> Result<Page<Limit>, CliError> {
+        self.get("limits", &()).await
+    }
+
+    /// Sets or lifts a limit of the organization.
+    pub(crate) async fn put_limit(&self, setting: &LimitSetting) -> Result<LimitSetting, CliError> {
+        self.decode(self.send(self.call(Method::PUT, "limits").json(setting)).await?).await
     }
 
     /// A page of requests, newest first.

@@ -8,6 +8,7 @@ pub(crate) mod config;
 mod demo;
 pub(crate) mod diff;
 mod doctor;
+pub(crate) mod limits;
 pub(crate) mod logs;
 mod new_request;
 pub(crate) mod queue;
@@ -79,6 +80,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Status(args) => Box::pin(status::run(&app()?, args)).await,
         Command::Queue(args) => Box::pin(queue::run(&app()?, args)).await,
         Command::Workers(args) => Box::pin(workers::run(&app()?, args)).await,
+        Command::Limits(args) => Box::pin(limits::run(&app()?, args)).await,
         Command::Tail(args) => Box::pin(tail::run(&app()?, args)).await,
         Command::WorkerTypes(args) => Box::pin(worker_types::run(&app()?, args)).await,
     }

@@ -57,6 +57,9 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerConfig,
     /// How requests wait.
     pub(crate) queue: QueueConfig,
+    /// How much of a kind may run at once.
+    #[serde(default)]
+    pub(crate) limits: LimitsConfig,
     /// How long things are kept.
     pub(crate) retention: RetentionConfig,
     /// Agents by name, beside those that a worker finds by itself.
@@ -128,6 +131,18 @@ pub(crate) struct WorkerConfig {
 pub(crate) struct QueueConfig {
     /// Waiting that makes a request one level more urgent; 0 for never.
     pub(crate) ageing_minutes: u32,
+}
+
+/// How many attempts run at once in the whole installation.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsConfig {
+    /// By worker type.
+    pub(crate) worker_types: BTreeMap<String, u32>,
+    /// By the agent that requests or worker types name.
+    pub(crate) services: BTreeMap<String, u32>,
+    /// By the account that workers name.
+    pub(crate) accounts: BTreeMap<String, u32>,
 }
 
 /// How many days things are kept.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use eve_core::Ageing;
 use eve_engine::Engine;
 use eve_engine::EngineOptions;
+use eve_engine::InstallationLimits;
 use eve_engine::LeaseTerms;
 use eve_engine::RetentionPeriods;
 use eve_engine::Services;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::config::HarnessProtocol;
+use crate::config::LimitsConfig;
 use crate::config::RetentionConfig;
 use crate::error::CliError;
 use crate::error::ErrorKind;
@@ -90,6 +92,7 @@ impl Stack {
             token_ttl: SignedDuration::from_secs(i64::from(config.server.token_ttl_seconds)),
         };
         let engine = Engine::start(database.store.clone(), options).await.map_err(engine_error)?;
+        configure_limits(&engine, &config.limits).await?;
         let services = Services::start(&engine, retention);
         let stop_server = CancellationToken::new();
         let state = ServerState { engine: engine.clone(), services: services.clone() };
@@ -113,6 +116,17 @@ impl Stack {
 /// Tells what the engine says about itself when it cannot start.
 pub(crate) fn engine_error(error: eve_engine::Error) -> CliError {
     CliError::caused(ErrorKind::Failed, "the engine could not start", error)
+}
+
+async fn configure_limits(engine: &Engine, config: &LimitsConfig) -> Result<(), CliError> {
+    let LimitsConfig { worker_types, services, accounts } = config.clone();
+    engine.limits_configure(&InstallationLimits { worker_types, services, accounts }).await.map_err(|error| {
+        let kind = match error.kind {
+            eve_engine::ErrorKind::Invalid | eve_engine::ErrorKind::InvalidWorkerType => ErrorKind::Usage,
+            _ => ErrorKind::Failed,
+        };
+        CliError::caused(kind, "the section [limits] of the configuration could not be used", error)
+    })
 }
 
 fn retention(config: &RetentionConfig) -> RetentionPeriods {

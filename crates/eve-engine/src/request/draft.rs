@@ -188,14 +188,13 @@ impl RequestDraft {
         self.check()?;
         let (store, catalog, org) = (engine.store(), &engine.inner.catalog, ctx.org_id);
         let wanted = self.worker_type.as_deref().unwrap_or("general");
-        let invalid_type = |detail: String| Error::new(ErrorKind::InvalidWorkerType, detail);
-        let name: WorkerTypeName = wanted.parse().map_err(|error| invalid_type(format!("{error}.")))?;
+        let name: WorkerTypeName =
+            wanted.parse().map_err(|error| Error::new(ErrorKind::InvalidWorkerType, format!("{error}.")))?;
         let Some(kind) = catalog.worker_type(store, org, &name).await? else {
             let mut tx = store.org(org).await?;
             let known = worker_type::worker_type_list(&mut tx, org, None).await?;
             tx.commit().await?;
-            let known: Vec<&str> = known.iter().map(|kind| kind.name.as_str()).collect();
-            return Err(invalid_type(format!("Invalid worker type `{name}`. There are: {}.", known.join(", "))));
+            return Err(crate::worker_type::unknown(&name, &known));
         };
         // Children are as urgent as what they are for.
         let priority = match (self.priority, self.parent_id) {

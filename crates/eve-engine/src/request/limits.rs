@@ -20,3 +20,5 @@ pub const PAGE_LIMIT: i64 = 200;
 pub const LOG_PAGE_LIMIT: i64 = 1000;
 /// Longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_LEN: usize = 255;
+/// Largest concurrency limit; beyond it, none is meant.
+pub const MAX_RUNNING: u32 = 1_000_000;

@@ -2,11 +2,11 @@
 
 #![allow(clippy::expect_used, reason = "a helper that cannot do its part has failed the test")]
 
-mod harness;
-
 mod claims;
 mod dependencies;
 mod events;
+mod harness;
+mod limits;
 mod many;
 mod services;
 mod settling;

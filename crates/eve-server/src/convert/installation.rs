@@ -1,7 +1,8 @@
-//! The installation: callers, worker types, services, queue, database.
+//! The installation: callers, worker types, limits, services, queue, database.
 
 use eve_api_types::ComponentHealth;
 use eve_api_types::DatabaseStatus;
+use eve_api_types::Limit;
 use eve_api_types::QueueLane;
 use eve_api_types::ServiceStatus;
 use eve_api_types::Status;
@@ -85,6 +86,17 @@ pub(crate) fn worker_type_row(name: &str, new: WorkerType) -> Result<eve_engine:
         max_attempts: i32::from(new.max_attempts),
         config: Value::Object(new.config),
     })
+}
+
+/// A limit and what runs within it.
+pub(crate) fn limit(row: eve_engine::Limit) -> Limit {
+    Limit {
+        scope: row.scope.name().to_owned(),
+        name: row.name,
+        max_running: row.max_running,
+        running: row.running,
+        installation: row.of_installation,
+    }
 }
 
 /// What waits for one worker type at one priority.

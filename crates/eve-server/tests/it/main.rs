@@ -10,6 +10,7 @@ mod auth;
 mod authentication;
 mod database;
 mod events;
+mod limits;
 mod openapi;
 mod probes;
 mod problems;

@@ -1,3 +1,4 @@
+use eve_api_types::Limit;
 use eve_api_types::QueueLane;
 use eve_api_types::ServiceStatus;
 use eve_api_types::Status;
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::json;
 
+use super::limits;
 use super::queue;
 use super::status;
 use super::worker_types;
@@ -79,6 +81,21 @@ fn lanes_of_the_queue() {
     TYPE         PRIORITY  READY  LATER  OLDEST
     general      HIGH         12      3      3m
     code-review  LOW           0      1       -
+    ");
+}
+
+#[test]
+fn limits_and_what_runs_within_them() {
+    let some: Vec<Limit> = read(json!([
+        {"scope": "organization", "name": "", "max_running": 10, "running": 3, "installation": false},
+        {"scope": "worker_type", "name": "general", "max_running": 2, "running": 2, "installation": false},
+        {"scope": "account", "name": "team@example.com", "max_running": 4, "installation": true},
+    ]));
+    insta::assert_snapshot!(shown(&limits::table(&some)), @"
+    SCOPE         RUNNING  LIMIT  SET BY        NAME
+    organization        3     10  organization  -
+    worker_type         2      2  organization  general
+    account             -      4  installation  team@example.com
     ");
 }
 

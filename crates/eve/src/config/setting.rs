@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     List,
     /// A table of texts.
     Map,
+    /// A table of whole numbers within these limits.
+    Counts(i64, i64),
     /// One of these.
     Choice(&'static [&'static str]),
 }
@@ -53,6 +55,9 @@ const fn setting(key: &'static str, kind: Kind, doc: &'static str) -> Setting {
 
 /// Longest time in days that anything is kept.
 const DAYS: Kind = Kind::Count(1, 36_500);
+
+/// A table of concurrency limits by name.
+const LIMITS: Kind = Kind::Counts(0, 1_000_000);
 
 /// Every setting, in the order in which they are shown.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -108,6 +113,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Count(0, 10_080),
         "Waiting that makes a request one level more urgent; 0 for never.",
     ),
+    setting(
+        "limits.worker_types",
+        LIMITS,
+        "How many attempts of a worker type run at once, in all organizations together.",
+    ),
+    setting(
+        "limits.services",
+        LIMITS,
+        "How many attempts run at once with an agent that requests or worker types name.",
+    ),
+    setting("limits.accounts", LIMITS, "How many attempts run at once on an account that `worker.account` names."),
     setting("retention.requests_days", DAYS, "How many days finished requests and their results are kept."),
     setting("retention.logs_days", DAYS, "How many days the logs of finished requests are kept."),
     setting("retention.events_days", DAYS, "How many days events are kept."),
@@ -198,6 +214,7 @@ impl Kind {
             (Self::Switch, Value::Boolean(_)) => true,
             (Self::List, Value::Array(items)) => items.iter().all(Value::is_str),
             (Self::Map, Value::Table(entries)) => entries.values().all(Value::is_str),
+            (Self::Counts(least, most), Value::Table(entries)) => return check_counts(least, most, entries),
             (Self::Choice(choices), Value::String(text)) => choices.contains(&text.as_str()),
             _ => false,
         };
@@ -216,9 +233,14 @@ impl Kind {
                 _ => as_text(),
             },
             Self::List => parts(text).map(|part| Value::String(part.to_owned())).collect::<Vec<_>>().into(),
-            Self::Map => parts(text)
-                .map(|part| part.split_once('=').ok_or("expected NAME=VALUE,NAME=VALUE"))
-                .map(|pair| pair.map(|(name, value)| (name.to_owned(), Value::String(value.to_owned()))))
+            Self::Map => pairs(text)
+                .map(|pair| pair.map(|(name, value)| (name, Value::String(value))))
+                .collect::<Result<toml::Table, _>>()?
+                .into(),
+            Self::Counts(..) => pairs(text)
+                .map(|pair| {
+                    pair.map(|(name, value)| (name, value.parse().map_or(Value::String(value), Value::Integer)))
+                })
                 .collect::<Result<toml::Table, _>>()?
                 .into(),
         };
@@ -235,6 +257,7 @@ impl Kind {
             Self::Switch => "true or false".to_owned(),
             Self::List => "a list of texts".to_owned(),
             Self::Map => "a table of texts".to_owned(),
+            Self::Counts(least, most) => format!("a table of whole numbers from {least} to {most}"),
             Self::Choice(choices) => format!("one of {}", choices.join(", ")),
         }
     }
@@ -242,6 +265,22 @@ impl Kind {
 
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+fn pairs(text: &str) -> impl Iterator<Item = Result<(String, String), &'static str>> {
+    parts(text).map(|part| {
+        let (name, value) = part.split_once('=').ok_or("expected NAME=VALUE,NAME=VALUE")?;
+        Ok((name.to_owned(), value.to_owned()))
+    })
+}
+
+/// Says which entry is wrong: one number among many is hard to find.
+fn check_counts(least: i64, most: i64, entries: &toml::Table) -> Result<(), String> {
+    let kind = Kind::Count(least, most);
+    entries.iter().try_for_each(|(name, value)| match name.is_empty() {
+        true => Err("expected a name for each number, found an empty one".to_owned()),
+        false => kind.check(value).map_err(|wrong| format!("`{name}`: {wrong}")),
+    })
 }
 
 fn is_http_url(text: &str) -> bool {

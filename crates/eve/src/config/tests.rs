@@ -43,6 +43,7 @@ fn every_setting_is_read_and_every_field_is_a_setting() -> Result<(), CliError> 
             super::Kind::Switch => ("no", "false"),
             super::Kind::List => ("odd,two", "[\"odd\", \"two\"]"),
             super::Kind::Map => ("odd=two", "{\"odd\": \"two\"}"),
+            super::Kind::Counts(..) => ("odd=61", "{\"odd\": 61}"),
             super::Kind::Choice(choices) => (choices.last().copied().unwrap_or_default(), ""),
         };
         let variable = format!("EVE_{}", key.replace('.', "__").to_ascii_uppercase());

@@ -7,6 +7,7 @@
 
 mod config;
 mod errors;
+mod limits;
 mod reference;
 mod running;
 mod stand_in;
