@@ -157,9 +157,10 @@ impl Dispatcher {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => {}
         }
-        if self.state().leave_demand(id) {
+        if self.state().leave_demand(id, &self.catalog) {
             return Ok(Vec::new());
         }
+        self.kick();
         // A step has this demand in hand: its answer is on the way, and must not be lost.
         guard.answered(answer.await)
     }
@@ -209,6 +210,11 @@ impl Dispatcher {
         let settlements: Vec<Settlement> = state.settlements.drain(..count).collect();
         let plan = if state.claiming { None } else { state.plan(&self.catalog) };
         state.claiming |= plan.is_some();
+        if plan.is_none() && !state.claiming {
+            for demand in state.dismissed(&self.catalog) {
+                demand.answer(Ok(Vec::new()));
+            }
+        }
         (!settlements.is_empty() || plan.is_some()).then_some(Work { settlements, plan })
     }
 

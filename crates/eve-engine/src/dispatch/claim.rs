@@ -147,13 +147,13 @@ impl Plan {
 
 impl State {
     /// Whether something is ready that a demand takes.
-    fn has_for(&self, demand: &Demand, catalog: &crate::catalog::Catalog) -> bool {
+    pub(super) fn has_for(&self, demand: &Demand, catalog: &crate::catalog::Catalog) -> bool {
         self.book
             .ready()
             .any(|(lane, ..)| catalog.known_lane(lane).is_some_and(|lane| demand.serves(&lane.worker_type)))
     }
 
-    fn is_resting(&self) -> bool {
+    pub(super) fn is_resting(&self) -> bool {
         self.rest_until.is_some_and(|until| clock::instant() < until)
     }
 

@@ -10,6 +10,7 @@ use super::Dispatcher;
 use super::State;
 use super::claim::Claim;
 use crate::Error;
+use crate::catalog::Catalog;
 
 /// What a worker wants.
 #[derive(Debug, Clone)]
@@ -51,15 +52,46 @@ impl State {
         self.next_demand
     }
 
-    /// Whether it was still waiting. Otherwise a step has it in hand, and will answer it now even with nothing.
-    pub(super) fn leave_demand(&mut self, id: u64) -> bool {
-        let before = self.demands.len();
-        self.demands.retain(|demand| demand.id != id);
-        let waited = self.demands.len() < before;
-        if !waited && self.claiming {
+    /// Whether the demand is gone. Otherwise a step has it in hand, or will have, since something is ready for it: it is
+    /// answered then, even with nothing.
+    pub(super) fn leave_demand(&mut self, id: u64, catalog: &Catalog) -> bool {
+        let Some(index) = self.demands.iter().position(|demand| demand.id == id) else {
+            // Reserved demands are answered in any case; those in a step's hand need to be marked.
+            if self.claiming {
+                self.leaving.insert(id);
+            }
+            return false;
+        };
+        let wanted = !self.is_resting() && self.demands.get(index).is_some_and(|demand| self.has_for(demand, catalog));
+        if wanted {
             self.leaving.insert(id);
+        } else {
+            self.demands.swap_remove(index);
         }
-        waited
+        !wanted
+    }
+
+    /// Removes a demand that nobody waits for any more.
+    pub(super) fn drop_demand(&mut self, id: u64) {
+        self.demands.retain(|demand| demand.id != id);
+        self.leaving.remove(&id);
+    }
+
+    /// Takes out the demands whose time is up and for which nothing is ready any more.
+    pub(super) fn dismissed(&mut self, catalog: &Catalog) -> Vec<Demand> {
+        if self.leaving.is_empty() {
+            return Vec::new();
+        }
+        let (mut stay, mut go) = (Vec::new(), Vec::new());
+        for demand in std::mem::take(&mut self.demands) {
+            let gone = self.leaving.contains(&demand.id) && (self.is_resting() || !self.has_for(&demand, catalog));
+            if gone { go.push(demand) } else { stay.push(demand) }
+        }
+        self.demands = stay;
+        go.iter().for_each(|demand| {
+            self.leaving.remove(&demand.id);
+        });
+        go
     }
 
     /// Takes a demand that a request may be given to without queueing: nothing else that it serves waits anywhere.
@@ -96,7 +128,7 @@ impl<'a> Guard<'a> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.dispatcher.state().leave_demand(id);
+            self.dispatcher.state().drop_demand(id);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Taking requests in: many callers, few commits, and straight into a worker's hands where one waits.
 //!
 //! A caller is answered after the commit that holds its request. While one commit runs, what arrives gathers and goes
-//! into the next; a few may run at once, because one alone would make callers queue for a slow disk. A transaction holds
+//! into the next; two may run at once, because one alone would make callers queue for a slow disk. A transaction holds
 //! requests of one organization only, so that its tenant is set like everybody's.
 
 use std::collections::HashMap;
@@ -35,8 +35,8 @@ use crate::ErrorKind;
 use crate::Topic;
 use crate::clock;
 
-/// Transactions that take requests in at once.
-const WRITERS: usize = 4;
+/// Transactions that take requests in at once. Each more lets callers wait less for a slow disk, and makes batches smaller.
+const WRITERS: usize = 2;
 /// Most requests that wait to be taken in; whoever comes then is asked to come again.
 const WAITING: usize = 20_000;
 

@@ -203,3 +203,25 @@ async fn an_exhausted_limit_is_never_passed_and_blocks_nobody_else() {
     world.settle(ended, crate::harness::success()).await.expect("settled");
     assert_eq!(world.claim_waiting(20, Duration::from_secs(2)).await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_does_not_wait_finds_what_is_ready_however_busy_the_dispatcher_is() {
+    let world = std::sync::Arc::new(World::new().await);
+    let drafts = (0..300).map(|n| draft(&format!("request {n}"))).collect();
+    world.engine.request_create_many(&world.owner, drafts).await.expect("created");
+    let mut left = 300;
+    let mut settling = tokio::task::JoinSet::new();
+    while left > 0 {
+        let claims = world.claim(5).await;
+        assert!(!claims.is_empty(), "{left} requests wait");
+        left -= claims.len();
+        for claim in claims {
+            let world = world.clone();
+            settling.spawn(async move { world.settle(&claim, crate::harness::success()).await });
+        }
+    }
+    while let Some(settled) = settling.join_next().await {
+        assert_eq!(settled.expect("no panic").expect("settled"), StateName::Completed);
+    }
+    assert!(world.claim(1).await.is_empty(), "and then there is nothing");
+}
