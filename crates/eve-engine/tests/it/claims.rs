@@ -64,6 +64,7 @@ async fn workers_that_claim_at_once_never_share_a_request() {
     assert_eq!((all.len(), distinct.len()), (60, 60));
     assert_eq!(world.count("SELECT count(*) FROM eve.leases"), 60);
     assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 0);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,6 +146,7 @@ async fn a_request_goes_straight_to_a_worker_that_waits() {
     let same = "SELECT count(*) FROM eve.requests r JOIN eve.leases l ON l.request_id = r.id AND l.xmin = r.xmin";
     assert_eq!(world.count(same), 1);
     assert_eq!(world.settle(claim, crate::harness::success()).await.expect("settled"), StateName::Completed);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +171,7 @@ async fn what_a_worker_never_heard_of_goes_back() {
     let again = world.claim_waiting(1, Duration::from_secs(2)).await.pop().expect("it is there again");
     assert_eq!((again.request_id, again.fence.0), (request.id, lost.fence.0 + 1));
     assert_eq!(world.get(request.id).await.burned, 0);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +205,7 @@ async fn an_exhausted_limit_is_never_passed_and_blocks_nobody_else() {
     let ended = claims.iter().find(|claim| claim.org_id == world.owner.org_id).expect("one of ours");
     world.settle(ended, crate::harness::success()).await.expect("settled");
     assert_eq!(world.claim_waiting(20, Duration::from_secs(2)).await.len(), 1);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,4 +228,5 @@ async fn a_claim_that_does_not_wait_finds_what_is_ready_however_busy_the_dispatc
         assert_eq!(settled.expect("no panic").expect("settled"), StateName::Completed);
     }
     assert!(world.claim(1).await.is_empty(), "and then there is nothing");
+    world.assert_places();
 }

@@ -48,6 +48,7 @@ async fn two_dependencies_that_finish_at_once_free_it_exactly_once() {
         world.settle(&claim, success()).await.expect("settled");
     }
     assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'request:ready'"), 10);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +66,7 @@ async fn a_failure_fails_the_chain_or_is_forgiven_by_policy() {
         assert!(world.engine.result_get(&world.owner, id).await.is_ok(), "a finished request has a result");
     }
     assert_eq!(world.get(stubborn.id).await.state, StateName::Pending);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +105,7 @@ async fn the_reconciler_frees_the_rest_of_a_large_fan_out() {
     }
     services.stop().await;
     assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 620);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +130,7 @@ async fn a_parent_that_waits_for_its_children_is_woken_once_by_the_last() {
     assert_eq!((again.request_id, again.fence.0), (parent.id, 2));
     assert!(world.claim(1).await.is_empty(), "woken once");
     assert_eq!(world.get(parent.id).await.burned, 0);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +150,7 @@ async fn a_child_that_comes_later_is_waited_for_too() {
     let second = world.run_one().await;
     world.settle(&second, success()).await.expect("settled");
     assert_eq!(world.get(parent.id).await.state, StateName::Pending);
+    world.assert_places();
 }
 
 async fn futures_join<T>(futures: Vec<impl std::future::Future<Output = T>>) -> Vec<T> {

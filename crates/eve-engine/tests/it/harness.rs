@@ -118,6 +118,20 @@ impl World {
         sqlx_free::execute(&self.database, &sql);
     }
 
+    /// Every request is in exactly one place, and nothing is anywhere that is no request.
+    pub(crate) fn assert_places(&self) {
+        let places = "SELECT request_id FROM eve.queue UNION ALL SELECT request_id FROM eve.parked
+                      UNION ALL SELECT request_id FROM eve.leases UNION ALL SELECT request_id FROM eve.results";
+        let odd = format!(
+            "SELECT count(*) FROM eve.requests r FULL JOIN ({places}) p ON p.request_id = r.id
+             WHERE r.id IS NULL OR p.request_id IS NULL"
+        );
+        assert_eq!(self.count(&odd), 0, "a request is nowhere, or a place holds what is none");
+        let twice =
+            format!("SELECT count(*) FROM (SELECT request_id FROM ({places}) p GROUP BY 1 HAVING count(*) > 1) t");
+        assert_eq!(self.count(&twice), 0, "a request is in two places");
+    }
+
     pub(crate) fn count(&self, sql: &str) -> i64 {
         sqlx_free::query(&self.database, sql).trim().parse().expect("a number")
     }

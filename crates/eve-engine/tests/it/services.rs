@@ -55,6 +55,7 @@ async fn a_lost_worker_s_request_is_taken_over_and_its_late_writes_change_nothin
     services.stop().await;
     let reaper = services.reports().into_iter().find(|report| report.name == "reaper").expect("there is one");
     assert!(reaper.last_action.is_some_and(|action| action.contains("took back 1 request")));
+    world.assert_places();
 }
 
 /// Moves a request into the past: an id of that time, with everything that belongs to it.
@@ -100,6 +101,7 @@ async fn retention_drops_partitions_past_their_period_and_nothing_else() {
     assert_eq!(world.get(recent.id).await.state, StateName::Cancelled);
     assert_eq!(world.get(waiting).await.state, StateName::Pending, "kept while one of its partition is not finished");
     assert_eq!(world.count("SELECT count(*) FROM eve.requests_rest"), 0, "everything has its partition");
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,7 @@ async fn cancel_and_completion_race_to_one_end() {
     let ends =
         "SELECT count(*) FROM eve.events WHERE kind IN ('request:completed', 'request:cancelled', 'request:failed')";
     assert_eq!(world.count(ends), 20);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +122,7 @@ async fn transient_failures_are_tried_again_and_permanent_ones_are_not() {
     assert_eq!(world.settle(&claim, failure(FailureClass::Authentication)).await.expect("settled"), StateName::Failed);
     let result = world.engine.result_get(&world.owner, other.id).await.expect("a result");
     assert_eq!((result.status, result.error_code.as_deref()), (ResultStatus::Error, Some("authentication")));
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +180,7 @@ async fn pausing_takes_a_request_from_the_queue_and_resuming_puts_it_back() {
     assert!(world.claim(1).await.is_empty());
     world.engine.request_resume(&world.owner, request.id).await.expect("resumed");
     assert_eq!(world.claim(1).await.len(), 1);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,6 +212,7 @@ async fn a_batch_is_settled_together_and_one_bad_apple_spoils_nothing() {
     assert_eq!(words.iter().filter(|word| *word == "completed").count(), 19);
     assert_eq!(world.count("SELECT count(*) FROM eve.results"), 18);
     assert_eq!(world.count("SELECT count(*) FROM eve.leases"), 2);
+    world.assert_places();
 }
 
 #[tokio::test(flavor = "multi_thread")]
