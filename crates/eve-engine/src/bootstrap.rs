@@ -5,6 +5,7 @@ use eve_store::organization;
 use eve_store::organization::NewOrganization;
 
 use crate::Error;
+use crate::ErrorKind;
 use crate::auth;
 use crate::clock;
 use crate::seed;
@@ -29,9 +30,18 @@ pub struct Bootstrap {
 
 pub(crate) async fn instance_secret(store: &Store) -> Result<Vec<u8>, Error> {
     let mut tx = store.platform().await?;
-    let secret = organization::instance_secret(&mut tx, &clock::random()).await?;
+    let known = organization::instance_secret(&mut tx).await?;
     tx.commit().await?;
-    Ok(secret)
+    if let Some(secret) = known {
+        return Ok(secret);
+    }
+    // Drawn only once, and outside of any transaction: the generator takes its time to seed itself.
+    let fresh = clock::random();
+    let mut tx = store.platform().await?;
+    organization::instance_secret_put(&mut tx, &fresh).await?;
+    let secret = organization::instance_secret(&mut tx).await?;
+    tx.commit().await?;
+    secret.ok_or_else(|| Error::new(ErrorKind::Internal, "The installation has no secret, and none can be made."))
 }
 
 impl Bootstrap {

@@ -50,14 +50,20 @@ pub struct NewOrganization<'a> {
     pub owner_name: &'a str,
 }
 
-/// The secret that signs this installation's tokens and cursors, made on first use from `fresh`.
-pub async fn instance_secret(tx: &mut PlatformTx, fresh: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
+/// The secret that signs this installation's tokens and cursors, if it has one yet.
+pub async fn instance_secret(tx: &mut PlatformTx) -> Result<Option<Vec<u8>>, StoreError> {
+    let row =
+        sqlx::query!("SELECT secret FROM eve.instance").fetch_optional(tx.conn()).await.during("instance_secret")?;
+    Ok(row.map(|row| row.secret))
+}
+
+/// Gives the installation its secret, unless another process has just done so.
+pub async fn instance_secret_put(tx: &mut PlatformTx, fresh: &[u8; 32]) -> Result<(), StoreError> {
     sqlx::query!("INSERT INTO eve.instance (secret) VALUES ($1) ON CONFLICT DO NOTHING", &fresh[..])
         .execute(tx.conn())
         .await
-        .during("instance_secret")?;
-    let row = sqlx::query!("SELECT secret FROM eve.instance").fetch_one(tx.conn()).await.during("instance_secret")?;
-    Ok(row.secret)
+        .during("instance_secret_put")?;
+    Ok(())
 }
 
 /// Founds an organization with its owner, or finds the one that has this slug already.

@@ -101,7 +101,7 @@ async fn fill(bed: &Bed, kind: &'static str, count: usize, callers: usize) -> Re
     Ok(samples)
 }
 
-/// Waiting requests carried out by one worker: claimed in batches, each started and settled by itself.
+/// Waiting requests carried out by one worker: claimed in batches, each settled by a call of its own.
 pub(crate) async fn work(bed: &mut Bed, of: Load) -> Result<Row> {
     fill(bed, "bench-work", of.requests, CALLERS).await?;
     bed.tidy().await?;
@@ -114,7 +114,7 @@ pub(crate) async fn work(bed: &mut Bed, of: Load) -> Result<Row> {
     baseline.sample(&mut bed.beside).await?;
     let average = claiming.as_secs_f64() * 1000.0 / cost::float(claims);
     let note = format!(
-        "p50 to p99 are from start to settled of one request, {} at once; {claims} claims of up to {} took {:.1} ms each",
+        "p50 to p99 are from claimed to settled of one request, {} at once; {claims} claims of up to {} took {:.1} ms each",
         of.concurrency, of.claim, average
     );
     Ok(Row::of(Measured {
