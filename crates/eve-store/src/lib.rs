@@ -2,8 +2,8 @@
 //!
 //! Functions here are named like the use cases that call them, take a transaction first, state their whole
 //! precondition in SQL and return an enum or a row, never a bare count. They hold no rule: what a request may do
-//! next is `eve-core`'s, when to do it is `eve-engine`'s. There are exactly two ways in: [`OrgTx`], which sees one
-//! organization, and [`PlatformTx`], which sees all and is for queue, reconcilers and key look-up.
+//! next is `eve-core`'s, when to do it is `eve-engine`'s. There are exactly three ways in: [`OrgTx`] and [`Intake`], which
+//! see one organization, and [`PlatformTx`], which sees all and is for queue, reconcilers and key look-up.
 
 #![warn(missing_docs)]
 
