@@ -53,6 +53,10 @@ pub(crate) use submit::Submitted;
 
 /// Most settlements in one transaction.
 const SETTLE_BATCH: usize = 500;
+/// Most settlements that wait for their transaction; whoever comes then is asked to come again.
+const ENDINGS: usize = 50_000;
+/// Most workers that wait at once; whoever comes then is asked to come again.
+const DEMANDS: usize = 10_000;
 /// Most requests claimed in one transaction.
 const CLAIM_BATCH: usize = 500;
 /// Steps that may run at once: while one waits for the disk, another may work. Only one of them claims.
@@ -146,7 +150,13 @@ impl Dispatcher {
         stop: &CancellationToken,
     ) -> Result<Vec<Claim>, Error> {
         let (reply, mut answer) = oneshot::channel();
-        let id = self.state().enter_demand(wanted, reply);
+        let id = {
+            let mut state = self.state();
+            if state.demands.len() >= DEMANDS {
+                return Err(Error::unavailable());
+            }
+            state.enter_demand(wanted, reply)
+        };
         let guard = demand::Guard::new(self, id);
         // One look at the queue itself, in case nobody told of what is in it.
         self.look_if_unsure().await?;
@@ -170,6 +180,9 @@ impl Dispatcher {
         let mut answers = Vec::with_capacity(endings.len());
         {
             let mut state = self.state();
+            if state.settlements.len() + endings.len() > ENDINGS {
+                return endings.iter().map(|_| Err(Error::unavailable())).collect();
+            }
             for (fenced, ending) in endings {
                 let (reply, answer) = oneshot::channel();
                 state.settlements.push_back(Settlement { fenced, ending, reply: Some(reply) });
@@ -272,8 +285,8 @@ impl Dispatcher {
         if let Some(plan) = work.plan {
             let mut state = self.state();
             state.claiming = false;
-            state.leaving.clear();
             for demand in plan.demands {
+                state.leaving.remove(&demand.id);
                 demand.answer(Err(error.again()));
             }
         }
@@ -337,7 +350,10 @@ impl Dispatcher {
         let took = clock::instant().duration_since(begun);
         let rest = (took * SWEEP_SHARE).clamp(SWEEP.0, SWEEP.1);
         let mut state = self.state();
-        state.limited = limited;
+        // Somebody may have set the first limit since.
+        if limited || state.book.version() == version {
+            state.limited = limited;
+        }
         state.book.looked(&heads, version, clock::instant() + rest);
         Ok(())
     }

@@ -14,6 +14,7 @@ use eve_core::LaneId;
 use eve_core::OrgId;
 use eve_core::Outcome;
 use eve_core::Place;
+use eve_core::Refused;
 use eve_core::RequestEvent;
 use eve_core::RequestId;
 use eve_core::RequestState;
@@ -100,6 +101,9 @@ pub(crate) async fn write(
         next.extend(wake_parents(tx, &finished).await?);
         finished = write_batch(tx, next, aftermath).await?;
     }
+    // Too long a chain for one transaction: a service goes on with it. Parents do not wait for that.
+    let woken = wake_parents(tx, &finished).await?;
+    write_batch(tx, woken, aftermath).await?;
     for left in finished {
         dependency::release_add(tx, Release { org_id: left.org, request_id: left.id, failed: left.failed }).await?;
     }
@@ -130,7 +134,8 @@ async fn write_batch(
         let before = &one.before;
         let mut after = Standing { life: one.transition.life, lease: None, ..before.clone() };
         aftermath.topics.push(Topic::Request(before.id));
-        match after.life.state.place(before.now) {
+        after.place = after.life.state.place(before.now);
+        match after.place {
             Place::Lease => {}
             Place::Queue => {
                 aftermath.ready.push(Ready { lane: after.lane, priority: after.priority, id: after.id });
@@ -184,7 +189,7 @@ async fn leave(tx: &mut impl Tx, decided: &[Decided<'_>]) -> Result<(), StoreErr
         if one.taken {
             continue;
         }
-        match before.life.state.place(before.now) {
+        match before.place {
             Place::Queue => queue::queue_leave(tx, before).await?,
             Place::Parked => unparked.push(before.id),
             Place::Lease => {
@@ -341,6 +346,12 @@ async fn wake_parents(tx: &mut impl Tx, finished: &[Finished]) -> Result<Vec<Dec
         .filter(|one| one.open <= 0)
         .filter_map(|one| decide(one.standing, &RequestEvent::Woken))
         .collect())
+}
+
+/// What the platform does to a request whose row was taken out.
+pub(crate) fn decide_taken(before: Standing, event: &RequestEvent) -> Result<Decided<'static>, Refused> {
+    let transition = before.life.apply(event, before.now, clock::jitter())?;
+    Ok(Decided { before, transition, actor: PLATFORM, report: None, taken: true })
 }
 
 /// What the platform does to a locked request by itself, if the event fits.

@@ -36,8 +36,6 @@ use crate::dispatch::Wanted;
 use crate::nul::without_nul;
 use crate::transition;
 use crate::transition::Aftermath;
-use crate::transition::Decided;
-use crate::transition::PLATFORM;
 
 /// Most requests in one claim.
 pub(crate) const CLAIM_LIMIT: usize = 500;
@@ -255,8 +253,7 @@ impl Engine {
             let mut decided = Vec::with_capacity(unheard.len());
             for before in unheard {
                 let event = RequestEvent::Released { fence: before.life.fence };
-                let transition = before.life.apply(&event, before.now, clock::jitter())?;
-                decided.push(Decided { before, transition, actor: PLATFORM, report: None, taken: true });
+                decided.push(transition::decide_taken(before, &event)?);
             }
             transition::write(&mut tx, decided, &mut aftermath).await?;
         }

@@ -5,6 +5,7 @@
 //! nothing then. SKIP LOCKED makes any number of claims at once safe; what to want is decided elsewhere.
 
 use eve_core::LaneId;
+use eve_core::Place;
 use eve_core::Priority;
 use eve_core::RequestId;
 use eve_core::RequestState;
@@ -63,7 +64,7 @@ pub async fn queue_take(tx: &mut PlatformTx, picks: &[Pick]) -> Result<Vec<Stand
     rows.into_iter()
         .map(|row| {
             let run_at = row.now.to_jiff();
-            common!(row).standing("queue", RequestState::Pending { run_at }, None)
+            common!(row).standing(Place::Queue, RequestState::Pending { run_at }, None)
         })
         .collect()
 }

@@ -114,17 +114,19 @@ pub async fn partition_drop(tx: &mut PlatformTx, of: Partitioned, name: &str) ->
         .during("partition_drop")
 }
 
-/// How many requests from before a time are not finished.
-pub async fn standing_count_before(tx: &mut PlatformTx, before: Timestamp) -> Result<i64, StoreError> {
+/// How many requests of a partition's period are not finished.
+pub async fn standing_count(tx: &mut PlatformTx, of: &Partition) -> Result<i64, StoreError> {
     sqlx::query_scalar!(
-        r#"SELECT (SELECT count(*) FROM eve.queue WHERE request_id < eve.uuid_at($1))
-                + (SELECT count(*) FROM eve.parked WHERE request_id < eve.uuid_at($1))
-                + (SELECT count(*) FROM eve.leases WHERE request_id < eve.uuid_at($1)) AS "count!""#,
-        stamp(before) as _
+        r#"WITH period AS (SELECT eve.uuid_at($1) AS low, eve.uuid_at($2) AS high)
+           SELECT (SELECT count(*) FROM eve.queue, period WHERE request_id >= low AND request_id < high)
+                + (SELECT count(*) FROM eve.parked, period WHERE request_id >= low AND request_id < high)
+                + (SELECT count(*) FROM eve.leases, period WHERE request_id >= low AND request_id < high) AS "count!""#,
+        stamp(of.from) as _,
+        stamp(of.to) as _
     )
     .fetch_one(tx.conn())
     .await
-    .during("standing_count_before")
+    .during("standing_count")
 }
 
 /// Removes idempotency keys from before the period.

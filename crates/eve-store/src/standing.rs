@@ -20,6 +20,7 @@ use eve_core::DependencyPolicy;
 use eve_core::Fence;
 use eve_core::LaneId;
 use eve_core::OrgId;
+use eve_core::Place;
 use eve_core::Priority;
 use eve_core::RequestId;
 use eve_core::RequestLife;
@@ -56,6 +57,9 @@ pub struct Standing {
     pub id: RequestId,
     /// The request that created it.
     pub parent_id: Option<RequestId>,
+    /// Where its row was read. By its state it may belong elsewhere by now: what is parked until a time that has come is
+    /// in the queue only when it has been moved there.
+    pub place: Place,
     /// Where it queues.
     pub lane: LaneId,
     /// How urgent it is.
@@ -85,10 +89,16 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn standing(
         self,
-        table: &'static str,
+        place: Place,
         state: RequestState,
         lease: Option<LeaseFacts>,
     ) -> Result<Standing, StoreError> {
+        let table = match place {
+            Place::Queue => "queue",
+            Place::Parked => "parked",
+            Place::Lease => "leases",
+            Place::Result => "results",
+        };
         let id = RequestId::from_uuid(self.request_id);
         let impossible = || StoreError::Impossible { table, detail: format!("{id} has numbers out of range") };
         let count = |number: i16| u16::try_from(number).map_err(|_| impossible());
@@ -97,6 +107,7 @@ impl Common {
             org_id: OrgId::from_uuid(self.org_id),
             id,
             parent_id: self.parent_id.map(RequestId::from_uuid),
+            place,
             lane: LaneId(self.lane_id),
             priority: Priority::from_number(self.priority).ok_or_else(impossible)?,
             life: RequestLife {
@@ -150,7 +161,7 @@ macro_rules! lease_standing {
             session_id: $row.session_id.clone(),
         };
         let stop = $crate::standing::stop_kind($row.stop.as_deref());
-        $crate::standing::common!($row).standing("leases", state, Some(facts)).map(|mut standing| {
+        $crate::standing::common!($row).standing(eve_core::Place::Lease, state, Some(facts)).map(|mut standing| {
             standing.life.stop = stop;
             standing
         })
@@ -167,7 +178,7 @@ macro_rules! parked_standing {
         match state.zip(policy) {
             None => Err($crate::StoreError::Impossible { table: "parked", detail: format!("state {}", $row.state) }),
             Some((state, policy)) => {
-                $crate::standing::common!($row).standing("parked", state, None).map(|mut standing| {
+                $crate::standing::common!($row).standing(eve_core::Place::Parked, state, None).map(|mut standing| {
                     standing.life.on_dependency_failure = policy;
                     standing
                 })

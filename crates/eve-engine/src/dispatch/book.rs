@@ -63,6 +63,7 @@ impl Book {
 
     /// What is in here may be out of date: look again soon.
     pub(super) fn doubt(&mut self) {
+        self.version += 1;
         self.fresh_until = None;
     }
 

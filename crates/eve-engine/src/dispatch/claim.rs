@@ -7,6 +7,7 @@ use eve_core::Candidate;
 use eve_core::Fence;
 use eve_core::LaneId;
 use eve_core::OrgId;
+use eve_core::Place;
 use eve_core::Priority;
 use eve_core::ProjectId;
 use eve_core::RequestEvent;
@@ -357,7 +358,8 @@ impl Dispatcher {
         self.metrics.count_claims(count);
         let mut state = self.state();
         state.claiming = false;
-        state.limited = claimed.limited;
+        // Only a look at what is there now may say that there are none: this claim may have counted before there were.
+        state.limited |= claimed.limited;
         let version = plan.version;
         claimed.taken.iter().for_each(|taken| state.book.took(taken, version));
         if count == 0 && claimed.limited {
@@ -441,6 +443,7 @@ fn give(mut standing: Standing, worker_id: WorkerId, demand: usize, lane: Lane) 
     let fence = Fence(standing.life.fence.0 + 1);
     let event = RequestEvent::Claimed { attempt: attempt_id, fence };
     standing.life = standing.life.apply(&event, standing.now, clock::jitter())?.life;
+    standing.place = Place::Lease;
     let lease = LeaseFacts {
         attempt_id,
         worker_id,

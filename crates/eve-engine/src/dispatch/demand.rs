@@ -120,7 +120,10 @@ impl<'a> Guard<'a> {
         mut self,
         answer: Result<Result<Vec<Claim>, Error>, oneshot::error::RecvError>,
     ) -> Result<Vec<Claim>, Error> {
-        self.id = None;
+        if let Some(id) = self.id.take() {
+            // It may have been marked while it was set aside for a request that goes straight to it.
+            self.dispatcher.state().leaving.remove(&id);
+        }
         answer.unwrap_or_else(|_| Err(Error::unavailable()))
     }
 }

@@ -13,6 +13,7 @@ use eve_core::AttemptId;
 use eve_core::DependencyPolicy;
 use eve_core::Fence;
 use eve_core::OrgId;
+use eve_core::Place;
 use eve_core::RequestId;
 use eve_core::RequestLife;
 use eve_core::RequestState;
@@ -327,6 +328,7 @@ fn standing(org: OrgId, request: &NewRequest, attempt: AttemptId, at: Timestamp)
         org_id: org,
         id: request.id,
         parent_id: request.parent_id,
+        place: Place::Lease,
         lane: request.lane.id,
         priority: request.priority,
         life,

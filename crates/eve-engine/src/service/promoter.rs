@@ -13,7 +13,6 @@ use eve_store::parked;
 use super::Service;
 use crate::Engine;
 use crate::Error;
-use crate::clock;
 use crate::transition;
 use crate::transition::Aftermath;
 use crate::transition::Decided;
@@ -59,12 +58,14 @@ async fn promote(engine: &Engine) -> Result<usize, Error> {
     let count = due.len();
     let mut decided = Vec::with_capacity(count);
     for before in due {
-        let transition = match before.life.state {
+        decided.push(match before.life.state {
             // It is pending already, and only in another place from now on.
-            RequestState::Pending { .. } => Transition { life: before.life, effects: Vec::new() },
-            _ => before.life.apply(&RequestEvent::Woken, before.now, clock::jitter())?,
-        };
-        decided.push(Decided { before, transition, actor: PLATFORM, report: None, taken: true });
+            RequestState::Pending { .. } => {
+                let transition = Transition { life: before.life, effects: Vec::new() };
+                Decided { before, transition, actor: PLATFORM, report: None, taken: true }
+            }
+            _ => transition::decide_taken(before, &RequestEvent::Woken)?,
+        });
     }
     let mut aftermath = Aftermath::default();
     transition::write(&mut tx, decided, &mut aftermath).await?;

@@ -17,11 +17,8 @@ use super::Service;
 use crate::Engine;
 use crate::Error;
 use crate::LeaseTerms;
-use crate::clock;
 use crate::transition;
 use crate::transition::Aftermath;
-use crate::transition::Decided;
-use crate::transition::PLATFORM;
 
 /// Most leases taken back in one transaction.
 const REAP_BATCH: i64 = 500;
@@ -87,8 +84,7 @@ async fn reap(engine: &Engine) -> Result<usize, Error> {
     let mut decided = Vec::with_capacity(count);
     for before in standings {
         let event = RequestEvent::LeaseExpired { fence: before.life.fence };
-        let transition = before.life.apply(&event, before.now, clock::jitter())?;
-        decided.push(Decided { before, transition, actor: PLATFORM, report: None, taken: true });
+        decided.push(transition::decide_taken(before, &event)?);
     }
     let mut aftermath = Aftermath::default();
     transition::write(&mut tx, decided, &mut aftermath).await?;

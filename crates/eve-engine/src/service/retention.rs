@@ -165,12 +165,15 @@ async fn drop_requests(engine: &Engine, period: SignedDuration) -> Result<Vec<St
     let mut tx = engine.store().platform().await?;
     let old = retention::partition_list(&mut tx, Partitioned::Requests).await?;
     for partition in old.into_iter().filter(|partition| partition.to <= before) {
-        if retention::standing_count_before(&mut tx, partition.to).await? > 0 {
-            break;
+        if retention::standing_count(&mut tx, &partition).await? > 0 {
+            continue;
         }
         for table in Partitioned::OF_REQUESTS {
             for twin in retention::partition_list(&mut tx, table).await? {
-                if twin.to <= partition.to && retention::partition_drop(&mut tx, table, &twin.name).await? {
+                if twin.from >= partition.from
+                    && twin.to <= partition.to
+                    && retention::partition_drop(&mut tx, table, &twin.name).await?
+                {
                     dropped.push(twin.name);
                 }
             }

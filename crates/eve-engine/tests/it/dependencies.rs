@@ -153,6 +153,43 @@ async fn a_child_that_comes_later_is_waited_for_too() {
     world.assert_places();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_chain_of_failures_wakes_a_parent_wherever_it_waits_for_it() {
+    let world = World::new().await;
+    let parents = [world.ask(draft("parent")).await, world.ask(draft("parent")).await];
+    let leads = world.claim(2).await;
+    let first = world.ask(draft("first")).await;
+    let mut last = first.id;
+    // One child falls with the last round of the transaction that fails the first, the other in a service's.
+    for n in 1..=14 {
+        let parent_id = match n {
+            8 => parents.first().map(|parent| parent.id),
+            14 => parents.last().map(|parent| parent.id),
+            _ => None,
+        };
+        last = world.ask(RequestDraft { blocked_by: vec![last], parent_id, ..draft("link") }).await.id;
+    }
+    for lead in &leads {
+        world.settle(lead, Outcome::AwaitsChildren).await.expect("they lie down");
+    }
+    let claim = world.claim(1).await.pop().expect("the first");
+    assert_eq!(claim.request_id, first.id);
+    world.settle(&claim, failure(FailureClass::AgentFailed)).await.expect("settled");
+    let services = Services::start(&world.engine, RetentionPeriods::default());
+    for parent in &parents {
+        for _ in 0..100 {
+            if world.get(parent.id).await.state == StateName::Pending {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(world.get(parent.id).await.state, StateName::Pending);
+    }
+    services.stop().await;
+    assert_eq!(world.count("SELECT count(*) FROM eve.results WHERE error_code = 'dependency_failed'"), 14);
+    world.assert_places();
+}
+
 async fn futures_join<T>(futures: Vec<impl std::future::Future<Output = T>>) -> Vec<T> {
     let mut out = Vec::new();
     let mut running: Vec<_> = futures.into_iter().map(Box::pin).collect();

@@ -227,3 +227,19 @@ async fn what_is_released_burns_nothing_and_is_claimed_again_with_the_next_fence
     assert_eq!(again.resume_session, None, "no session was reported");
     assert_eq!(world.get(request.id).await.burned, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_due_but_not_queued_yet_can_be_called_off_like_any_other() {
+    let world = World::new().await;
+    // Nothing queues what is due here: the services are not started.
+    let soon = Timestamp::now() + jiff::SignedDuration::from_millis(300);
+    let due = |name: &str| eve_engine::RequestDraft { run_at: Some(soon), ..draft(name) };
+    let (cancelled, paused) = (world.ask(due("cancelled")).await, world.ask(due("paused")).await);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    world.engine.request_cancel(&world.owner, cancelled.id).await.expect("cancelled");
+    world.engine.request_pause(&world.owner, paused.id).await.expect("paused");
+    world.assert_places();
+    world.engine.request_resume(&world.owner, paused.id).await.expect("resumed");
+    world.assert_places();
+    assert_eq!(world.claim(2).await.len(), 1, "only what goes on");
+}

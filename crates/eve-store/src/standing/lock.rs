@@ -1,6 +1,7 @@
 //! Finding and locking one request, wherever it stands.
 
 use eve_core::OrgId;
+use eve_core::Place;
 use eve_core::RequestId;
 use eve_core::RequestState;
 use eve_core::StateName;
@@ -77,7 +78,7 @@ pub async fn standing_lock(tx: &mut impl Tx, org: OrgId, id: RequestId) -> Resul
         .during(OP)?;
         if let Some(row) = queued {
             let run_at = row.now.to_jiff();
-            let standing = common!(row).standing("queue", RequestState::Pending { run_at }, None)?;
+            let standing = common!(row).standing(Place::Queue, RequestState::Pending { run_at }, None)?;
             return Ok(Locked::Standing(Box::new(standing)));
         }
         let finished = sqlx::query_scalar!("SELECT state FROM eve.results WHERE request_id = $1", id.uuid())
