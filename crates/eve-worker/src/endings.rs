@@ -17,6 +17,9 @@ use crate::control_plane::PlaneError;
 
 /// Most endings in one call, and most that wait for their turn.
 const BATCH: usize = 200;
+/// Most that the reports of one call may weigh, in bytes, unless one alone weighs more: patches and answers may be large,
+/// and a call that is too large would be refused with all that is in it.
+const CALL_WEIGHT: usize = 4 * 1024 * 1024;
 
 /// How an attempt ended.
 #[derive(Debug, Clone)]
@@ -71,15 +74,37 @@ async fn send(plane: Arc<dyn ControlPlane>, mut queue: mpsc::Receiver<Told>) {
                 }
             }
         }
-        if !settlements.is_empty() {
+        let mut settled = settled.into_iter();
+        for settlements in calls(settlements) {
+            let replies = settled.by_ref().take(settlements.len()).collect();
             let answer = plane.attempt_settle(&SettleRequest { settlements }).await;
-            reply(settled, answer.map(|answer| answer.outcomes));
+            reply(replies, answer.map(|answer| answer.outcomes));
         }
         if !attempts.is_empty() {
             let answer = plane.attempt_release(&ReleaseRequest { attempts }).await;
             reply(released, answer.map(|answer| answer.outcomes));
         }
     }
+}
+
+/// Divides reports among calls, in their order, so that none weighs too much.
+fn calls(settlements: Vec<Settlement>) -> Vec<Vec<Settlement>> {
+    let (mut calls, mut weight) = (Vec::<Vec<Settlement>>::new(), 0);
+    for settlement in settlements {
+        // What cannot be written as JSON is refused by the call that tries.
+        let own = serde_json::to_vec(&settlement).map_or(0, |body| body.len());
+        match calls.last_mut() {
+            Some(call) if weight + own <= CALL_WEIGHT => {
+                call.push(settlement);
+                weight += own;
+            }
+            Some(_) | None => {
+                calls.push(vec![settlement]);
+                weight = own;
+            }
+        }
+    }
+    calls
 }
 
 type Reply = oneshot::Sender<Result<&'static str, PlaneError>>;
@@ -107,5 +132,47 @@ fn reply(to: Vec<Reply>, outcomes: Result<Vec<EndOutcome>, PlaneError>) {
                 }));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::AttemptId;
+    use eve_core::Delivery;
+    use eve_core::Fence;
+    use eve_core::Outcome;
+    use eve_core::RequestId;
+    use eve_core::Usage;
+
+    use super::*;
+
+    fn settlement(patch: usize) -> Settlement {
+        let attempt = FencedAttempt {
+            request_id: RequestId::from_uuid(uuid::Uuid::nil()),
+            attempt_id: AttemptId::from_uuid(uuid::Uuid::nil()),
+            fence: Fence(1),
+        };
+        let report = AttemptReport {
+            outcome: Outcome::Cancelled,
+            usage: Usage::default(),
+            delivery: Delivery { patch: Some("x".repeat(patch)), ..Delivery::default() },
+            duration_ms: 1,
+            session_id: None,
+            exit_code: None,
+            dropped_bytes: 0,
+        };
+        Settlement { attempt, report }
+    }
+
+    #[test]
+    fn heavy_reports_are_divided_among_calls_and_keep_their_order() {
+        let sizes = [1, 2, 3 << 20, 1 << 19, 5 << 20, 7, 8, 3 << 20, 3 << 20];
+        let divided = calls(sizes.iter().map(|size| settlement(*size)).collect());
+        let counts: Vec<usize> = divided.iter().map(Vec::len).collect();
+        assert_eq!(counts, [4, 1, 3, 1]);
+        let order: Vec<usize> =
+            divided.iter().flatten().map(|one| one.report.delivery.patch.as_ref().map_or(0, String::len)).collect();
+        assert_eq!(order, sizes);
+        assert!(calls(Vec::new()).is_empty());
     }
 }
