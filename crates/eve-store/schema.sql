@@ -120,6 +120,97 @@ PARTITION BY RANGE (request_id);
 
 ALTER TABLE ONLY eve.attempts FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE eve.results (
+    request_id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    attempt_id uuid,
+    fence bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    worker_id uuid,
+    claimed_at timestamp with time zone,
+    started_at timestamp with time zone,
+    dropped_bytes bigint,
+    duration_ms bigint,
+    input_tokens bigint,
+    output_tokens bigint,
+    cache_read_tokens bigint,
+    cache_write_tokens bigint,
+    exit_code integer,
+    files_changed integer,
+    burned smallint DEFAULT 0 NOT NULL,
+    state text NOT NULL,
+    status text NOT NULL,
+    harness text,
+    session_id text,
+    summary text DEFAULT ''::text NOT NULL,
+    output jsonb,
+    branch text,
+    commit_id text,
+    base_commit_id text,
+    pull_request text,
+    patch text,
+    model text,
+    cost_usd numeric(20,9),
+    cost_basis text,
+    error text,
+    error_code text
+)
+PARTITION BY RANGE (request_id);
+
+ALTER TABLE ONLY eve.results FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW eve.attempt_view WITH (security_invoker='true') AS
+ SELECT attempts.org_id,
+    attempts.request_id,
+    attempts.fence,
+    attempts.id,
+    attempts.worker_id,
+    attempts.claimed_at,
+    attempts.started_at,
+    attempts.ended_at,
+    attempts.dropped_bytes,
+    attempts.input_tokens,
+    attempts.output_tokens,
+    attempts.cache_read_tokens,
+    attempts.cache_write_tokens,
+    attempts.exit_code,
+    attempts.state,
+    attempts.outcome,
+    attempts.harness,
+    attempts.model,
+    attempts.session_id,
+    attempts.failure_class,
+    attempts.message,
+    attempts.cost_usd,
+    attempts.cost_basis
+   FROM eve.attempts
+UNION ALL
+ SELECT results.org_id,
+    results.request_id,
+    results.fence,
+    results.attempt_id AS id,
+    results.worker_id,
+    results.claimed_at,
+    results.started_at,
+    results.created_at AS ended_at,
+    results.dropped_bytes,
+    results.input_tokens,
+    results.output_tokens,
+    results.cache_read_tokens,
+    results.cache_write_tokens,
+    results.exit_code,
+    'settled'::text AS state,
+    'succeeded'::text AS outcome,
+    results.harness,
+    results.model,
+    results.session_id,
+    NULL::text AS failure_class,
+    NULL::text AS message,
+    results.cost_usd,
+    results.cost_basis
+   FROM eve.results
+  WHERE (results.worker_id IS NOT NULL);
+
 CREATE TABLE eve.attempts_rest (
     org_id uuid NOT NULL,
     request_id uuid NOT NULL,
@@ -384,38 +475,6 @@ PARTITION BY RANGE (id);
 
 ALTER TABLE ONLY eve.requests FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE eve.results (
-    request_id uuid NOT NULL,
-    org_id uuid NOT NULL,
-    attempt_id uuid,
-    fence bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    duration_ms bigint,
-    input_tokens bigint,
-    output_tokens bigint,
-    cache_read_tokens bigint,
-    cache_write_tokens bigint,
-    files_changed integer,
-    burned smallint DEFAULT 0 NOT NULL,
-    state text NOT NULL,
-    status text NOT NULL,
-    summary text DEFAULT ''::text NOT NULL,
-    output jsonb,
-    branch text,
-    commit_id text,
-    base_commit_id text,
-    pull_request text,
-    patch text,
-    model text,
-    cost_usd numeric(20,9),
-    cost_basis text,
-    error text,
-    error_code text
-)
-PARTITION BY RANGE (request_id);
-
-ALTER TABLE ONLY eve.results FORCE ROW LEVEL SECURITY;
-
 CREATE VIEW eve.request_view WITH (security_invoker='true') AS
  SELECT r.org_id,
     r.id,
@@ -505,15 +564,22 @@ CREATE TABLE eve.results_rest (
     attempt_id uuid,
     fence bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    worker_id uuid,
+    claimed_at timestamp with time zone,
+    started_at timestamp with time zone,
+    dropped_bytes bigint,
     duration_ms bigint,
     input_tokens bigint,
     output_tokens bigint,
     cache_read_tokens bigint,
     cache_write_tokens bigint,
+    exit_code integer,
     files_changed integer,
     burned smallint DEFAULT 0 NOT NULL,
     state text NOT NULL,
     status text NOT NULL,
+    harness text,
+    session_id text,
     summary text DEFAULT ''::text NOT NULL,
     output jsonb,
     branch text,
@@ -913,6 +979,12 @@ GRANT SELECT,INSERT ON TABLE eve.attempt_events TO eve_platform;
 GRANT SELECT,INSERT ON TABLE eve.attempts TO eve_service;
 GRANT SELECT,INSERT ON TABLE eve.attempts TO eve_platform;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE eve.results TO eve_service;
+GRANT SELECT,INSERT,UPDATE ON TABLE eve.results TO eve_platform;
+
+GRANT SELECT ON TABLE eve.attempt_view TO eve_service;
+GRANT SELECT ON TABLE eve.attempt_view TO eve_platform;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.dependencies TO eve_service;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.dependencies TO eve_platform;
 
@@ -953,9 +1025,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.releases TO eve_platform;
 
 GRANT SELECT,INSERT ON TABLE eve.requests TO eve_service;
 GRANT SELECT,INSERT ON TABLE eve.requests TO eve_platform;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE eve.results TO eve_service;
-GRANT SELECT,INSERT,UPDATE ON TABLE eve.results TO eve_platform;
 
 GRANT SELECT ON TABLE eve.request_view TO eve_service;
 GRANT SELECT ON TABLE eve.request_view TO eve_platform;

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use eve_core::AttemptReport;
+use eve_core::AttemptState;
 use eve_core::Blockers;
 use eve_core::Effect;
 use eve_core::FailureClass;
@@ -38,6 +39,7 @@ use eve_store::request;
 use eve_store::result;
 use eve_store::result::NewResult;
 use eve_store::result::ResultError;
+use eve_store::standing::LeaseFacts;
 use eve_store::standing::Standing;
 
 use crate::Topic;
@@ -211,11 +213,14 @@ async fn record(tx: &mut impl Tx, decided: &[Decided<'_>], aftermath: &mut After
     for one in decided {
         let Decided { before, transition, report, .. } = one;
         let attempt_id = before.life.state.live_attempt();
+        let succeeded = succeeded(one);
         for effect in &transition.effects {
             match effect {
                 Effect::StopAttempt(attempt) => aftermath.topics.push(Topic::Stop(*attempt)),
                 Effect::EndAttempt { state, .. } => {
-                    if let Some(lease) = before.lease.clone() {
+                    if let Some(lease) = before.lease.clone()
+                        && succeeded.is_none()
+                    {
                         attempts.push(EndedAttempt {
                             org_id: before.org_id,
                             request_id: before.id,
@@ -235,6 +240,7 @@ async fn record(tx: &mut impl Tx, decided: &[Decided<'_>], aftermath: &mut After
                     state: transition.life.state.name(),
                     status: *status,
                     report: *report,
+                    succeeded: succeeded.cloned(),
                     error: failure(transition.life.state, *report),
                 }),
                 // What finished is collected by its place.
@@ -256,6 +262,15 @@ async fn record(tx: &mut impl Tx, decided: &[Decided<'_>], aftermath: &mut After
     attempt::attempt_record(tx, &attempts).await?;
     result::result_write(tx, &results).await?;
     event::event_append(tx, &events).await
+}
+
+/// The lease of an attempt that succeeded and finished its request: the result records it.
+fn succeeded<'a>(one: &'a Decided<'_>) -> Option<&'a LeaseFacts> {
+    let effects = &one.transition.effects;
+    let finishes = effects.iter().any(|effect| matches!(effect, Effect::WriteResult(_)));
+    one.report.filter(|report| finishes && matches!(report.outcome, Outcome::Succeeded { .. }))?;
+    let settled = |effect: &Effect| matches!(effect, Effect::EndAttempt { state: AttemptState::Settled, .. });
+    one.before.lease.as_ref().filter(|_| effects.iter().any(settled))
 }
 
 /// Why a request failed, in a code and in words.

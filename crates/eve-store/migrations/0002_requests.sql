@@ -114,22 +114,30 @@ CREATE TABLE eve.leases (
 ) WITH (fillfactor = 80, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0,
         autovacuum_analyze_threshold = 50000, autovacuum_analyze_scale_factor = 0);
 
--- Finished. The key keeps a second result out.
+-- Finished. The key keeps a second result out. An attempt that succeeded is recorded here and nowhere else, with
+-- `worker_id` and what follows it: the two rows would say the same.
 CREATE TABLE eve.results (
     request_id         uuid NOT NULL PRIMARY KEY,
     org_id             uuid NOT NULL,
     attempt_id         uuid,
     fence              bigint NOT NULL DEFAULT 0,
     created_at         timestamptz NOT NULL DEFAULT now(),
+    worker_id          uuid,
+    claimed_at         timestamptz,
+    started_at         timestamptz,
+    dropped_bytes      bigint,
     duration_ms        bigint,
     input_tokens       bigint,
     output_tokens      bigint,
     cache_read_tokens  bigint,
     cache_write_tokens bigint,
+    exit_code          int,
     files_changed      int,
     burned             smallint NOT NULL DEFAULT 0,
     state              text NOT NULL,
     status             text NOT NULL,
+    harness            text,
+    session_id         text,
     summary            text NOT NULL DEFAULT '',
     output             jsonb,
     branch             text,
@@ -146,7 +154,7 @@ CREATE TABLE eve.results (
 -- The few that somebody looks for.
 CREATE INDEX results_unhappy ON eve.results (org_id, request_id) WHERE state <> 'completed';
 
--- Attempts that are over; a live one is a lease.
+-- Attempts that are over and did not succeed; a live one is a lease, one that succeeded is in `results`.
 CREATE TABLE eve.attempts (
     org_id             uuid NOT NULL,
     request_id         uuid NOT NULL,
@@ -173,6 +181,19 @@ CREATE TABLE eve.attempts (
     cost_basis         text,
     PRIMARY KEY (request_id, fence)
 ) PARTITION BY RANGE (request_id);
+
+-- Every attempt that is over.
+CREATE VIEW eve.attempt_view WITH (security_invoker = true) AS
+SELECT org_id, request_id, fence, id, worker_id, claimed_at, started_at, ended_at, dropped_bytes, input_tokens,
+       output_tokens, cache_read_tokens, cache_write_tokens, exit_code, state, outcome, harness, model, session_id,
+       failure_class, message, cost_usd, cost_basis
+FROM eve.attempts
+UNION ALL
+SELECT org_id, request_id, fence, attempt_id, worker_id, claimed_at, started_at, created_at, dropped_bytes, input_tokens,
+       output_tokens, cache_read_tokens, cache_write_tokens, exit_code, 'settled', 'succeeded', harness, model,
+       session_id, NULL, NULL, cost_usd, cost_basis
+FROM eve.results WHERE worker_id IS NOT NULL;
+GRANT SELECT ON eve.attempt_view TO eve_service, eve_platform;
 
 -- Dependencies that are not finished; the row goes when they are. What a request was made to wait for stays in
 -- `requests.blocked_by`.

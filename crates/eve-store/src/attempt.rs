@@ -1,4 +1,5 @@
-//! Attempts: one row for each claim of a request that is over. A live attempt is a lease.
+//! Attempts: one row for each claim of a request that is over. A live attempt is a lease, and one that succeeded is
+//! recorded with the result that it led to; `attempt_view` shows them together.
 
 use eve_core::AttemptId;
 use eve_core::AttemptReport;
@@ -84,7 +85,12 @@ pub(crate) fn some_count(number: Option<u64>) -> Option<i64> {
     number.filter(|number| *number > 0).map(count)
 }
 
-/// Writes down attempts that are over.
+/// The agent's session, as its worker told at the end or before.
+pub(crate) fn session<'a>(lease: &'a LeaseFacts, report: Option<&'a AttemptReport>) -> Option<&'a str> {
+    report.and_then(|report| report.session_id.as_deref()).or(lease.session_id.as_deref())
+}
+
+/// Writes down attempts that are over and did not succeed.
 pub async fn attempt_record(tx: &mut impl Tx, ended: &[EndedAttempt<'_>]) -> Result<(), StoreError> {
     if ended.is_empty() {
         return Ok(());
@@ -98,10 +104,11 @@ pub async fn attempt_record(tx: &mut impl Tx, ended: &[EndedAttempt<'_>]) -> Res
         "INSERT INTO eve.attempts (org_id, request_id, fence, id, worker_id, claimed_at, started_at, dropped_bytes,
              input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, exit_code, state, outcome, harness,
              model, session_id, failure_class, message, cost_usd, cost_basis)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::timestamptz[],
-             $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::int[],
-             $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::numeric[],
-             $22::text[])",
+         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bigint[]), unnest($4::uuid[]), unnest($5::uuid[]),
+             unnest($6::timestamptz[]), unnest($7::timestamptz[]), unnest($8::bigint[]), unnest($9::bigint[]),
+             unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::int[]),
+             unnest($14::text[]), unnest($15::text[]), unnest($16::text[]), unnest($17::text[]), unnest($18::text[]),
+             unnest($19::text[]), unnest($20::text[]), unnest($21::numeric[]), unnest($22::text[])",
         &ended.iter().map(|row| row.org_id.uuid()).collect::<Vec<_>>(),
         &ended.iter().map(|row| row.request_id.uuid()).collect::<Vec<_>>(),
         &ended.iter().map(|row| row.fence.0).collect::<Vec<_>>(),
@@ -121,10 +128,7 @@ pub async fn attempt_record(tx: &mut impl Tx, ended: &[EndedAttempt<'_>]) -> Res
         &ended.iter().map(|row| row.lease.harness.clone()).collect::<Vec<_>>() as &[Option<String>],
         &ended.iter().map(|row| row.report.and_then(|report| report.usage.model.clone())).collect::<Vec<_>>()
             as &[Option<String>],
-        &ended
-            .iter()
-            .map(|row| row.report.and_then(|report| report.session_id.clone()).or_else(|| row.lease.session_id.clone()))
-            .collect::<Vec<_>>() as &[Option<String>],
+        &ended.iter().map(|row| session(&row.lease, row.report)).collect::<Vec<_>>() as &[Option<&str>],
         &words.iter().map(|words| words.1.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
         &words.iter().map(|words| words.2.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
         &ended.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd)).collect::<Vec<_>>()
@@ -161,9 +165,10 @@ pub async fn attempt_settled_list(
     let ids: Vec<uuid::Uuid> = fenced.iter().map(|(id, _)| id.uuid()).collect();
     let fences: Vec<i64> = fenced.iter().map(|(_, fence)| fence.0).collect();
     let rows = sqlx::query!(
-        r#"SELECT a.request_id, a.fence, a.state AS ended, v.state AS "state!"
+        r#"SELECT a.request_id AS "request_id!", a.fence AS "fence!", a.state AS "ended!", v.state AS "state!"
            FROM unnest($1::uuid[], $2::bigint[]) AS h (request_id, fence)
-           JOIN eve.attempts a ON a.request_id = h.request_id AND a.fence = h.fence AND a.state IN ('settled', 'released')
+           JOIN eve.attempt_view a
+                ON a.request_id = h.request_id AND a.fence = h.fence AND a.state IN ('settled', 'released')
            JOIN eve.request_view v ON v.org_id = a.org_id AND v.id = a.request_id"#,
         &ids,
         &fences
@@ -214,7 +219,7 @@ pub async fn attempt_list(tx: &mut OrgTx, request: RequestId) -> Result<Vec<Atte
            FROM (SELECT id, fence, worker_id, state, harness, model, session_id, failure_class, message, exit_code,
                         dropped_bytes, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd,
                         claimed_at, started_at, ended_at
-                 FROM eve.attempts WHERE request_id = $1
+                 FROM eve.attempt_view WHERE request_id = $1
                  UNION ALL
                  SELECT attempt_id, fence, worker_id, CASE WHEN started_at IS NULL THEN 'claimed' ELSE 'running' END,
                         harness, NULL, session_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed_at,

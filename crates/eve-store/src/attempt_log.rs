@@ -98,7 +98,7 @@ pub async fn request_log_list(
 ) -> Result<Vec<RequestLogEntry>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT a.fence AS "fence!", a.id AS "attempt_id!", e.seq, e.at, e.event
-           FROM (SELECT id, fence FROM eve.attempts WHERE request_id = $1
+           FROM (SELECT id, fence FROM eve.attempt_view WHERE request_id = $1
                  UNION ALL
                  SELECT attempt_id, fence FROM eve.leases WHERE request_id = $1) a
            CROSS JOIN LATERAL (

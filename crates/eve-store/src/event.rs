@@ -83,7 +83,8 @@ pub async fn event_append(tx: &mut impl Tx, new: &[NewEvent<'_>]) -> Result<(), 
     }
     sqlx::query!(
         "INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text[])",
+         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::int[]), unnest($5::text[]),
+             unnest($6::text[])",
         &new.iter().map(|event| event.org.uuid()).collect::<Vec<_>>(),
         &new.iter().map(|event| event.request_id.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
         &new.iter().map(|event| event.attempt_id.map(AttemptId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],

@@ -53,8 +53,9 @@ pub async fn lease_enter(tx: &mut impl Tx, rows: &[(Standing, LeaseFacts)]) -> R
     sqlx::query!(
         "INSERT INTO eve.leases (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes,
                                  max_attempts, attempt_id, worker_id)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::smallint[],
-                              $7::smallint[], $8::smallint[], $9::smallint[], $10::uuid[], $11::uuid[])",
+         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]),
+             unnest($6::smallint[]), unnest($7::smallint[]), unnest($8::smallint[]), unnest($9::smallint[]),
+             unnest($10::uuid[]), unnest($11::uuid[])",
         &columns.ids,
         &columns.orgs,
         &columns.parents as &[Option<uuid::Uuid>],

@@ -26,9 +26,10 @@ pub async fn parked_enter(tx: &mut impl Tx, rows: &[Standing], open: &[i32]) -> 
     sqlx::query!(
         "INSERT INTO eve.parked (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes,
                                  max_attempts, state, reason, run_at, on_dependency_failure, open)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::smallint[],
-                              $7::smallint[], $8::smallint[], $9::smallint[], $10::text[], $11::text[],
-                              $12::timestamptz[], $13::text[], $14::int[])",
+         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]),
+             unnest($6::smallint[]), unnest($7::smallint[]), unnest($8::smallint[]), unnest($9::smallint[]),
+             unnest($10::text[]), unnest($11::text[]), unnest($12::timestamptz[]), unnest($13::text[]),
+             unnest($14::int[])",
         &columns.ids,
         &columns.orgs,
         &columns.parents as &[Option<uuid::Uuid>],

@@ -77,8 +77,8 @@ pub async fn queue_enter(tx: &mut impl Tx, rows: &[Standing]) -> Result<(), Stor
     let columns = Columns::of(rows);
     sqlx::query!(
         "INSERT INTO eve.queue (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes, max_attempts)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::int[], $6::smallint[],
-                              $7::smallint[], $8::smallint[], $9::smallint[])",
+         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]),
+             unnest($6::smallint[]), unnest($7::smallint[]), unnest($8::smallint[]), unnest($9::smallint[])",
         &columns.ids,
         &columns.orgs,
         &columns.parents as &[Option<uuid::Uuid>],

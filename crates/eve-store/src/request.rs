@@ -228,7 +228,7 @@ pub async fn request_get(tx: &mut OrgTx, id: RequestId) -> Result<Option<Request
                   created_at AS "created_at!", finished_at, blocked_by,
                   coalesce(result_error, (SELECT a.message FROM eve.attempts a WHERE a.request_id = v.id
                       AND a.failure_class IS NOT NULL ORDER BY a.fence DESC LIMIT 1)) AS last_error,
-                  coalesce((SELECT a.started_at FROM eve.attempts a WHERE a.request_id = v.id
+                  coalesce((SELECT a.started_at FROM eve.attempt_view a WHERE a.request_id = v.id
                       AND a.started_at IS NOT NULL ORDER BY a.fence LIMIT 1), lease_started_at) AS first_started_at
            FROM eve.request_view v WHERE org_id = $1 AND id = $2"#,
         tx.org().uuid(),
@@ -261,7 +261,7 @@ pub async fn request_list(
                   created_at AS "created_at!", finished_at, blocked_by,
                   coalesce(result_error, (SELECT a.message FROM eve.attempts a WHERE a.request_id = v.id
                       AND a.failure_class IS NOT NULL ORDER BY a.fence DESC LIMIT 1)) AS last_error,
-                  coalesce((SELECT a.started_at FROM eve.attempts a WHERE a.request_id = v.id
+                  coalesce((SELECT a.started_at FROM eve.attempt_view a WHERE a.request_id = v.id
                       AND a.started_at IS NOT NULL ORDER BY a.fence LIMIT 1), lease_started_at) AS first_started_at
            FROM eve.request_view v
            WHERE org_id = $1

@@ -16,8 +16,11 @@ use crate::OrgTx;
 use crate::StoreError;
 use crate::Tx;
 use crate::attempt::count;
+use crate::attempt::session;
 use crate::attempt::some_count;
 use crate::error::During;
+use crate::request::stamp;
+use crate::standing::LeaseFacts;
 
 /// A result as people see it.
 #[derive(Debug, Clone)]
@@ -105,6 +108,8 @@ pub struct NewResult<'a> {
     pub status: ResultStatus,
     /// What its worker reported, if it did.
     pub report: Option<&'a AttemptReport>,
+    /// The lease of the attempt that finished it, if that succeeded: it is recorded with the result.
+    pub succeeded: Option<LeaseFacts>,
     /// Why it failed.
     pub error: Option<ResultError>,
 }
@@ -117,8 +122,8 @@ pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(),
     let usage = |of: fn(&eve_core::Usage) -> u64| -> Vec<Option<i64>> {
         new.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))).collect()
     };
-    let delivery = |of: fn(&eve_core::Delivery) -> &Option<String>| -> Vec<Option<String>> {
-        new.iter().map(|row| row.report.and_then(|report| of(&report.delivery).clone())).collect()
+    let delivery = |of: fn(&eve_core::Delivery) -> &Option<String>| -> Vec<Option<&str>> {
+        new.iter().map(|row| row.report.and_then(|report| of(&report.delivery).as_deref())).collect()
     };
     let files: Vec<Option<i32>> = new
         .iter()
@@ -126,14 +131,25 @@ pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(),
         .map(|count| count.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
         .collect();
     let texts: Vec<(Option<&serde_json::Value>, &str)> = new.iter().map(|row| words(row.report)).collect();
+    let lease = |of: fn(&LeaseFacts) -> Option<Timestamp>| -> Vec<Option<jiff_sqlx::Timestamp>> {
+        new.iter().map(|row| row.succeeded.as_ref().and_then(of).map(stamp)).collect()
+    };
+    let attempt = |of: fn(&AttemptReport) -> Option<i64>| -> Vec<Option<i64>> {
+        new.iter().map(|row| row.succeeded.as_ref().and(row.report).and_then(of)).collect()
+    };
     sqlx::query!(
         "INSERT INTO eve.results (request_id, org_id, attempt_id, fence, duration_ms, input_tokens, output_tokens,
              cache_read_tokens, cache_write_tokens, files_changed, burned, state, status, summary, output, branch,
-             commit_id, base_commit_id, patch, model, cost_usd, cost_basis, error, error_code)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[],
-             $7::bigint[], $8::bigint[], $9::bigint[], $10::int[], $11::smallint[], $12::text[], $13::text[],
-             $14::text[], $15::jsonb[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[],
-             $21::numeric[], $22::text[], $23::text[], $24::text[])",
+             commit_id, base_commit_id, patch, model, cost_usd, cost_basis, error, error_code, worker_id, claimed_at,
+             started_at, dropped_bytes, exit_code, harness, session_id)
+         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::bigint[]),
+             unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]),
+             unnest($9::bigint[]), unnest($10::int[]), unnest($11::smallint[]), unnest($12::text[]),
+             unnest($13::text[]), unnest($14::text[]), unnest($15::jsonb[]), unnest($16::text[]), unnest($17::text[]),
+             unnest($18::text[]), unnest($19::text[]), unnest($20::text[]), unnest($21::numeric[]),
+             unnest($22::text[]), unnest($23::text[]), unnest($24::text[]), unnest($25::uuid[]),
+             unnest($26::timestamptz[]), unnest($27::timestamptz[]), unnest($28::bigint[]), unnest($29::int[]),
+             unnest($30::text[]), unnest($31::text[])",
         &new.iter().map(|row| row.request_id.uuid()).collect::<Vec<_>>(),
         &new.iter().map(|row| row.org_id.uuid()).collect::<Vec<_>>(),
         &new.iter().map(|row| row.attempt_id.map(AttemptId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
@@ -146,25 +162,36 @@ pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(),
         &usage(|usage| usage.cache_write_tokens) as &[Option<i64>],
         &files as &[Option<i32>],
         &new.iter().map(|row| i16::try_from(row.burned).unwrap_or(i16::MAX)).collect::<Vec<_>>(),
-        &new.iter().map(|row| row.state.name().to_owned()).collect::<Vec<_>>(),
-        &new.iter().map(|row| row.status.name().to_owned()).collect::<Vec<_>>(),
-        &texts.iter().map(|text| text.1.to_owned()).collect::<Vec<_>>(),
-        &texts.iter().map(|text| text.0.cloned()).collect::<Vec<_>>() as &[Option<serde_json::Value>],
-        &delivery(|delivery| &delivery.branch) as &[Option<String>],
-        &delivery(|delivery| &delivery.commit) as &[Option<String>],
-        &delivery(|delivery| &delivery.base_commit) as &[Option<String>],
-        &delivery(|delivery| &delivery.patch) as &[Option<String>],
-        &new.iter().map(|row| row.report.and_then(|report| report.usage.model.clone())).collect::<Vec<_>>()
-            as &[Option<String>],
+        &new.iter().map(|row| row.state.name()).collect::<Vec<_>>() as &[&str],
+        &new.iter().map(|row| row.status.name()).collect::<Vec<_>>() as &[&str],
+        &texts.iter().map(|text| text.1).collect::<Vec<_>>() as &[&str],
+        &texts.iter().map(|text| text.0).collect::<Vec<_>>() as &[Option<&serde_json::Value>],
+        &delivery(|delivery| &delivery.branch) as &[Option<&str>],
+        &delivery(|delivery| &delivery.commit) as &[Option<&str>],
+        &delivery(|delivery| &delivery.base_commit) as &[Option<&str>],
+        &delivery(|delivery| &delivery.patch) as &[Option<&str>],
+        &new.iter().map(|row| row.report.and_then(|report| report.usage.model.as_deref())).collect::<Vec<_>>()
+            as &[Option<&str>],
         &new.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd)).collect::<Vec<_>>()
             as &[Option<Decimal>],
+        &new.iter().map(|row| basis_name(row.report.and_then(|report| report.usage.cost_basis))).collect::<Vec<_>>()
+            as &[Option<&str>],
+        &new.iter().map(|row| row.error.as_ref().map(|error| error.message.as_str())).collect::<Vec<_>>()
+            as &[Option<&str>],
+        &new.iter().map(|row| row.error.as_ref().map(|error| error.code.as_str())).collect::<Vec<_>>()
+            as &[Option<&str>],
+        &new.iter().map(|row| row.succeeded.as_ref().map(|lease| lease.worker_id.uuid())).collect::<Vec<_>>()
+            as &[Option<uuid::Uuid>],
+        &lease(|lease| Some(lease.claimed_at)) as &[Option<jiff_sqlx::Timestamp>],
+        &lease(|lease| lease.started_at) as &[Option<jiff_sqlx::Timestamp>],
+        &attempt(|report| some_count(Some(report.dropped_bytes))) as &[Option<i64>],
         &new.iter()
-            .map(|row| basis_name(row.report.and_then(|report| report.usage.cost_basis)).map(str::to_owned))
-            .collect::<Vec<_>>() as &[Option<String>],
-        &new.iter().map(|row| row.error.as_ref().map(|error| error.message.clone())).collect::<Vec<_>>()
-            as &[Option<String>],
-        &new.iter().map(|row| row.error.as_ref().map(|error| error.code.clone())).collect::<Vec<_>>()
-            as &[Option<String>]
+            .map(|row| row.succeeded.as_ref().and(row.report).and_then(|report| report.exit_code))
+            .collect::<Vec<_>>() as &[Option<i32>],
+        &new.iter().map(|row| row.succeeded.as_ref().and_then(|lease| lease.harness.as_deref())).collect::<Vec<_>>()
+            as &[Option<&str>],
+        &new.iter().map(|row| row.succeeded.as_ref().and_then(|lease| session(lease, row.report))).collect::<Vec<_>>()
+            as &[Option<&str>]
     )
     .execute(tx.conn())
     .await

@@ -34,11 +34,10 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15s";
 const ASK_AFTER: Duration = Duration::from_secs(1);
 /// Most connections that are found broken before a caller is told that the database does not answer.
 const BROKEN_CONNECTIONS: usize = 32;
-/// Lists have conditions that may be left out, so what is best depends on the call.
-const PLANS_BY_NEED: &str = "auto";
 /// The statements of queue, intake and services take arrays and reach everything by key: one plan is right for all
-/// calls, and planning would cost more than running.
-const PLANS_ONCE: &str = "force_generic_plan";
+/// calls, and planning would cost more than running. It is often made while the tables are still empty, when reading
+/// them whole looks cheapest, so that is ruled out where there is a key.
+const PLANNED_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
 /// Connections that serve nothing but heartbeats.
 const HEARTBEAT_CONNECTIONS: u32 = 2;
 
@@ -71,10 +70,13 @@ impl Store {
             .options([
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+                // Compiling any of the statements would take longer than running it.
+                ("jit", "off"),
                 ("timezone", "UTC"),
             ])
             .application_name("eve");
-        let pool = |role: &str, plans: &str, size: u32| {
+        let planned_once = connect.clone().options(PLANNED_ONCE);
+        let pool = |connect: &PgConnectOptions, role: &str, size: u32| {
             PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -89,13 +91,14 @@ impl Store {
                         Ok(true)
                     })
                 })
-                .connect_lazy_with(connect.clone().options([("role", role), ("plan_cache_mode", plans)]))
+                .connect_lazy_with(connect.clone().options([("role", role)]))
         };
         Self {
-            tenant: pool("eve_service", PLANS_BY_NEED, options.tenant_connections),
-            intake: Intakes::new(connect.clone().options([("role", "eve_service"), ("plan_cache_mode", PLANS_ONCE)])),
-            platform: pool("eve_platform", PLANS_ONCE, options.platform_connections),
-            heartbeat: pool("eve_platform", PLANS_ONCE, HEARTBEAT_CONNECTIONS),
+            // Lists have conditions that may be left out, so what is best depends on the call.
+            tenant: pool(&connect, "eve_service", options.tenant_connections),
+            intake: Intakes::new(planned_once.clone().options([("role", "eve_service")])),
+            platform: pool(&planned_once, "eve_platform", options.platform_connections),
+            heartbeat: pool(&planned_once, "eve_platform", HEARTBEAT_CONNECTIONS),
             connect,
         }
     }

@@ -194,7 +194,11 @@ pub async fn worker_attempt_list(
                  FROM eve.leases WHERE worker_id = $2
                  UNION ALL
                  SELECT id, request_id, state, failure_class, claimed_at, ended_at
-                 FROM (SELECT * FROM eve.attempts ORDER BY request_id DESC LIMIT 20000) newest WHERE worker_id = $2) a
+                 FROM ((SELECT id, request_id, state, failure_class, claimed_at, ended_at, worker_id
+                        FROM eve.attempts ORDER BY request_id DESC LIMIT 20000)
+                       UNION ALL
+                       (SELECT attempt_id, request_id, 'settled', NULL, claimed_at, created_at, worker_id
+                        FROM eve.results ORDER BY request_id DESC LIMIT 20000)) newest WHERE worker_id = $2) a
            JOIN eve.requests r ON r.org_id = $1 AND r.id = a.request_id
            ORDER BY a.claimed_at DESC LIMIT $3"#,
         tx.org().uuid(),

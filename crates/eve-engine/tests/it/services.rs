@@ -97,7 +97,7 @@ async fn retention_drops_partitions_past_their_period_and_nothing_else() {
     services.stop().await;
     let gone = world.engine.request_get(&world.owner, old).await.expect_err("removed");
     assert_eq!(gone.kind, ErrorKind::NotFound);
-    assert_eq!(world.count("SELECT count(*) FROM eve.attempts"), 0, "its attempts went along");
+    assert_eq!(world.count("SELECT count(*) FROM eve.attempt_view"), 0, "its attempts went along");
     assert_eq!(world.get(recent.id).await.state, StateName::Cancelled);
     assert_eq!(world.get(waiting).await.state, StateName::Pending, "kept while one of its partition is not finished");
     assert_eq!(world.count("SELECT count(*) FROM eve.requests_rest"), 0, "everything has its partition");

@@ -69,20 +69,23 @@ pub struct NewRequest {
     pub lease: Option<LeaseFacts>,
 }
 
-/// One statement for any number of requests: the arrays are unnested side by side. What it refers to is read under the
-/// tenant's own policies, which stands in for foreign keys. Where the rows go is left to the caller, since a table that
-/// gets nothing still costs a statement the trouble of opening it.
+/// One statement for any number of requests. Their columns come as arrays, which are unnested side by side in the select
+/// list, where PostgreSQL steps through them together; in FROM it would store each of them away first. What it refers to
+/// is read under the tenant's own policies, which stands in for foreign keys. Where the rows go is left to the caller,
+/// since a table that gets nothing still costs a statement the trouble of opening it.
 macro_rules! create {
     ($tx:expr, $new:expr, $places:literal, $delayed:literal) => {{
         sqlx::query!(
             "WITH new AS MATERIALIZED (
-             SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[],
-                 $9::text[], $10::text[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::jsonb[], $15::text[],
-                 $16::text[], $17::int[], $18::smallint[], $19::text[], $20::smallint[], $21::timestamptz[],
-                 $22::int[], $23::uuid[], $24::uuid[], $26::text[])
-               AS n (id, user_id, parent_id, replay_of, lane_id, title, prompt, repository, branch, context, config,
-                     metadata, reply_to, harness, model, timeout_seconds, max_attempts, on_dependency_failure,
-                     priority, run_at, open, attempt_id, worker_id, actor)
+             SELECT unnest($2::uuid[]) AS id, unnest($3::uuid[]) AS user_id, unnest($4::uuid[]) AS parent_id,
+                 unnest($5::uuid[]) AS replay_of, unnest($6::int[]) AS lane_id, unnest($7::text[]) AS title,
+                 unnest($8::text[]) AS prompt, unnest($9::text[]) AS repository, unnest($10::text[]) AS branch,
+                 unnest($11::jsonb[]) AS context, unnest($12::jsonb[]) AS config, unnest($13::jsonb[]) AS metadata,
+                 unnest($14::jsonb[]) AS reply_to, unnest($15::text[]) AS harness, unnest($16::text[]) AS model,
+                 unnest($17::int[]) AS timeout_seconds, unnest($18::smallint[]) AS max_attempts,
+                 unnest($19::text[]) AS on_dependency_failure, unnest($20::smallint[]) AS priority,
+                 unnest($21::timestamptz[]) AS run_at, unnest($22::int[]) AS open, unnest($23::uuid[]) AS attempt_id,
+                 unnest($24::uuid[]) AS worker_id, unnest($26::text[]) AS actor
            ), made AS (
              INSERT INTO eve.requests (org_id, id, user_id, parent_id, replay_of, lane_id, title, prompt, repository,
                  branch, context, config, metadata, reply_to, harness, model, timeout_seconds, max_attempts,
@@ -92,8 +95,8 @@ macro_rules! create {
                  n.max_attempts, n.on_dependency_failure, n.priority, n.run_at,
                  CASE WHEN cardinality($25::uuid[]) > 0 THEN $25::uuid[] END
              FROM new n
-             JOIN eve.lanes l ON l.id = n.lane_id AND l.org_id = $1
-             JOIN eve.members m ON m.org_id = $1 AND m.user_id = n.user_id
+             WHERE n.lane_id = ANY (ARRAY(SELECT id FROM eve.lanes WHERE org_id = $1 AND id = ANY ($6)))
+               AND n.user_id = ANY (ARRAY(SELECT user_id FROM eve.members WHERE org_id = $1 AND user_id = ANY ($3)))
              RETURNING id
            ), told AS (
              INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
