@@ -18,7 +18,7 @@ Tasks:
   bench start [--data-dir DIR] [--runs N]
                        Time from start to ready on an existing data directory, and memory when idle
   bench queue [ARGS]   Throughput of the queue; `bench queue --help` lists its arguments
-  bench peers --peers DIR [--only NAMES] [--rounds N] [--tag NAME]
+  bench peers --peers DIR [--only NAMES] [--rounds N] [--scale N] [--tag NAME]
                        The queue beside other queues, into docs/benchmarks.md
 
   --check              Change nothing, fail if the committed files are not what would be written
@@ -128,6 +128,7 @@ fn bench_peers(args: &[String]) -> Result<Bench, String> {
             "--only" => options.only.clone_from(value()?),
             "--tag" => options.tag.clone_from(value()?),
             "--rounds" => options.rounds = above_zero(flag, value()?)?,
+            "--scale" => options.scale = above_zero(flag, value()?)?,
             other => return Err(unexpected(other)),
         }
     }

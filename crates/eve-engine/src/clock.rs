@@ -15,13 +15,14 @@ pub(crate) fn instant() -> std::time::Instant {
 
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // The library's generator does not fail once the process runs; a zero jitter or a refused key would show it.
+    // The library's generator does not fail once the process runs; a refused key would show it.
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {
         tracing::error!("the random number generator failed");
     }
     bytes
 }
 
+/// Every decision takes one and few use it, so it may not cost much; nobody gains by guessing it.
 pub(crate) fn jitter() -> Jitter {
-    Jitter::from_bits(u32::from_le_bytes(random()))
+    Jitter::from_bits(fastrand::u32(..))
 }

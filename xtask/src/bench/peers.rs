@@ -33,6 +33,10 @@ const WHERE_FROM: &str = "\
 programs that put other queues through the same steps; its README.md says how they are installed, and what a program has
 to print to be compared. Whoever published the figures in docs/benchmarks.md has it; any directory of that form will do.";
 
+/// A durable log with a server of its own: it has no entry in the runner but a script.
+const RESTATE: &str = "restate";
+const RESTATE_SCRIPT: &str = "restate_bench.sh";
+
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -41,13 +45,16 @@ pub(crate) struct Options {
     /// Names, with commas; `eve` among them.
     pub(crate) only: String,
     pub(crate) rounds: u32,
+    /// Multiplies how much each step does.
+    pub(crate) scale: u32,
     /// The name of the file of results.
     pub(crate) tag: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { peers: None, only: "eve,graphile,gw,pgboss,awa".to_owned(), rounds: 2, tag: "main".to_owned() }
+        let only = "eve,graphile,gw,pgboss,awa,sqlxmq,restate".to_owned();
+        Self { peers: None, only, rounds: 2, scale: 1, tag: "main".to_owned() }
     }
 }
 
@@ -69,14 +76,20 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     );
     let results = home.join("results").join(format!("{}.jsonl", options.tag));
     let before = fs::read_to_string(&results).unwrap_or_default().len();
-    let rounds = options.rounds.to_string();
+    let (rounds, scale) = (options.rounds.to_string(), options.scale.to_string());
+    let names: Vec<&str> = options.only.split(',').collect();
+    let listed = names.iter().copied().filter(|name| *name != RESTATE).collect::<Vec<_>>().join(",");
     let mut command = Command::new("python3");
-    command.current_dir(&copy).arg(OWN_RUNNER).args(["--tag", &options.tag, "--rounds", &rounds]);
-    process::run(command.args(["--only", &options.only]))?;
+    command.current_dir(&copy).arg(OWN_RUNNER).args(["--tag", &options.tag, "--rounds", &rounds, "--scale", &scale]);
+    process::run(command.args(["--only", &listed]))?;
     let text = fs::read_to_string(&results).with_context(|| format!("nothing was measured: {}", results.display()))?;
     // Earlier runs of the same name are in the file, too.
-    let rows: Vec<Value> =
+    let mut rows: Vec<Value> =
         text.get(before..).unwrap_or_default().lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    if names.contains(&RESTATE) {
+        let told = process::capture(Command::new("bash").current_dir(&copy).args([RESTATE_SCRIPT, &rounds]))?;
+        rows.extend(restate_rows(&told));
+    }
     let readme = fs::read_to_string(copy.join("README.md")).unwrap_or_default();
     let section = table::section(&rows, &around(workspace, &readme, options.rounds)?);
     let path = workspace.root.join(DOCUMENT);
@@ -105,6 +118,28 @@ fn with_entry(runner: &str, program: &Path) -> Result<String> {
         .split_once(AFTER_PEERS)
         .with_context(|| format!("{RUNNER} is of another form: it has no {}", AFTER_PEERS.trim()))?;
     Ok(format!("{head}{entry}{AFTER_PEERS}{tail}"))
+}
+
+/// What Restate's script told, in the form of the runner: one invocation sent after the other, and how long until it runs.
+/// Sending with many at once is left out, since it runs them at the same time.
+fn restate_rows(told: &str) -> Vec<Value> {
+    let row = |line: &str| -> Option<Value> {
+        let (head, result) = line.split_once("RESULT ")?;
+        let mut words = head.split_ascii_whitespace();
+        let load: f64 = words.nth(1)?.parse().ok()?;
+        let step = match words.collect::<Vec<_>>().as_slice() {
+            ["lat"] => "lat",
+            ["send", "conc", "1", ..] => "enq1",
+            _ => return None,
+        };
+        let mut row: Value = serde_json::from_str(result).ok()?;
+        let fields = row.as_object_mut()?;
+        fields.insert("peer".to_owned(), RESTATE.into());
+        fields.insert("step".to_owned(), step.into());
+        fields.insert("load".to_owned(), load.into());
+        Some(row)
+    };
+    told.lines().filter_map(row).collect()
 }
 
 /// Where the peers are installed, as their own settings say.

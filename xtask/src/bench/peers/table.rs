@@ -18,7 +18,8 @@ apart; Eve writes all that it writes elsewhere: request, lease, attempt, result 
 
 The median of the rounds; behind it, in parentheses, Eve's figure as a multiple of the other's. CPU seconds are those of
 all processes of PostgreSQL, and of the worker, for 10,000 jobs, the start of the worker included; on a shared machine
-they are the steadier figure. Rates and times compare only within the table.
+they are the steadier figure. Rates and times compare only within the table. Restate is no queue on PostgreSQL but a
+server with a log of its own; its latency is from sending to the handler's first line, by HTTP.
 ";
 
 /// What is shown of a step: its name in the results, the key, the column, and how many decimals.
@@ -141,6 +142,16 @@ pub(super) fn section(rows: &[Value], around: &Around) -> String {
             })
             .collect();
         let _ = writeln!(out, "| {peer} | {} |", cells.join(" | "));
+    }
+    if let (Some(own), Some(commit)) =
+        (figure(rows, OWN, "lat", "p50_ms"), figure(rows, OWN, "lat", "commit_p50_ms").filter(|commit| *commit > 0.0))
+    {
+        let _ = writeln!(
+            out,
+            "\nA durable commit of one row, measured between the samples of Eve's latency, took {commit:.2} ms at the median: \
+             from asking to an idle worker takes {:.1} commits.",
+            own / commit
+        );
     }
     let _ = writeln!(out, "\n{}", spread(rows, &peers));
     for row in rows {

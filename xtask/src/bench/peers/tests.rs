@@ -27,6 +27,30 @@ fn figures_are_medians_and_ratios_are_eves_over_the_peers() {
 }
 
 #[test]
+fn restate_tells_in_lines_what_the_others_tell_in_rows() {
+    let told = "load 0.5 send conc 1 server_cpu_s .1 server_rss_mb 9 RESULT {\"rate\": 300}\n\
+                load 0.5 send conc 64 server_cpu_s .1 server_rss_mb 9 RESULT {\"rate\": 900}\n\
+                load 0.7 lat RESULT {\"p50_ms\": 1.5, \"p99_ms\": 9.0}\nnoise\n";
+    let rows = restate_rows(told);
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!(
+        (&rows[0]["peer"], &rows[0]["step"], &rows[0]["rate"]),
+        (&json!("restate"), &json!("enq1"), &json!(300))
+    );
+    assert_eq!((&rows[1]["step"], &rows[1]["p99_ms"], &rows[1]["load"]), (&json!("lat"), &json!(9.0), &json!(0.7)));
+}
+
+#[test]
+fn the_latency_is_told_in_commits() {
+    let row = json!({"peer": "eve", "step": "lat", "p50_ms": 0.6, "p99_ms": 1.0, "commit_p50_ms": 0.4});
+    let section = table::section(&[row], &Around::default());
+    assert!(
+        section.contains("took 0.40 ms at the median: from asking to an idle worker takes 1.5 commits."),
+        "{section}"
+    );
+}
+
+#[test]
 fn a_section_takes_the_place_of_the_one_before() {
     let first = table::with_section("# Title\n\n## A\n\ntext\n", "## Beside other queues\nold\n");
     assert_eq!(first, "# Title\n\n## A\n\ntext\n\n## Beside other queues\nold\n");
