@@ -239,6 +239,34 @@ CREATE TABLE eve.attempts_rest (
 
 ALTER TABLE ONLY eve.attempts_rest FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE eve.bulk_actions (
+    org_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    key_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    served_at timestamp with time zone DEFAULT now() NOT NULL,
+    cursor_id uuid,
+    done bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    priority smallint,
+    action text NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    user_name text NOT NULL,
+    filter jsonb NOT NULL,
+    reasons jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT bulk_actions_action_check CHECK ((action = ANY (ARRAY['cancel'::text, 'replay'::text, 'reprioritise'::text]))),
+    CONSTRAINT bulk_actions_check CHECK (((action = 'reprioritise'::text) = (priority IS NOT NULL))),
+    CONSTRAINT bulk_actions_check1 CHECK (((state = ANY (ARRAY['completed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT bulk_actions_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'cancelled'::text])))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY eve.bulk_actions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE eve.dependencies (
     depends_on_id uuid NOT NULL,
     request_id uuid NOT NULL,
@@ -294,10 +322,15 @@ CREATE TABLE eve.idempotency_keys (
     fingerprint bytea NOT NULL,
     request_id uuid NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    made uuid[],
     CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 
 ALTER TABLE ONLY eve.idempotency_keys FORCE ROW LEVEL SECURITY;
+
+COMMENT ON COLUMN eve.idempotency_keys.request_id IS 'What the call made: a request, the first of many, or a bulk action.';
+
+COMMENT ON COLUMN eve.idempotency_keys.made IS 'All that the call made, in its order, where it may make more than one request.';
 
 CREATE TABLE eve.instance (
     one boolean DEFAULT true NOT NULL,
@@ -693,6 +726,9 @@ ALTER TABLE ONLY eve.attempts
 ALTER TABLE ONLY eve.attempts_rest
     ADD CONSTRAINT attempts_rest_pkey PRIMARY KEY (request_id, fence);
 
+ALTER TABLE ONLY eve.bulk_actions
+    ADD CONSTRAINT bulk_actions_pkey PRIMARY KEY (org_id, id);
+
 ALTER TABLE ONLY eve.dependencies
     ADD CONSTRAINT dependencies_pkey PRIMARY KEY (depends_on_id, request_id);
 
@@ -768,6 +804,8 @@ ALTER TABLE ONLY eve.worker_types
 ALTER TABLE ONLY eve.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
 
+CREATE INDEX bulk_actions_open ON eve.bulk_actions USING btree (served_at) WHERE (state = ANY (ARRAY['pending'::text, 'running'::text]));
+
 CREATE INDEX events_stream ON ONLY eve.events USING btree (org_id, xid, seq);
 
 CREATE INDEX events_rest_org_id_xid_seq_idx ON eve.events_rest USING btree (org_id, xid, seq);
@@ -803,6 +841,9 @@ ALTER INDEX eve.results_pkey ATTACH PARTITION eve.results_rest_pkey;
 ALTER TABLE ONLY eve.api_keys
     ADD CONSTRAINT api_keys_org_id_user_id_fkey FOREIGN KEY (org_id, user_id) REFERENCES eve.members(org_id, user_id);
 
+ALTER TABLE ONLY eve.bulk_actions
+    ADD CONSTRAINT bulk_actions_org_id_user_id_fkey FOREIGN KEY (org_id, user_id) REFERENCES eve.members(org_id, user_id);
+
 ALTER TABLE ONLY eve.idempotency_keys
     ADD CONSTRAINT idempotency_keys_org_id_fkey FOREIGN KEY (org_id) REFERENCES eve.organizations(id);
 
@@ -837,6 +878,8 @@ ALTER TABLE eve.attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE eve.attempts_rest ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE eve.bulk_actions ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE eve.dependencies ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE eve.events ENABLE ROW LEVEL SECURITY;
@@ -864,6 +907,8 @@ CREATE POLICY platform ON eve.api_keys TO eve_platform USING (true) WITH CHECK (
 CREATE POLICY platform ON eve.attempt_events TO eve_platform USING (true) WITH CHECK (true);
 
 CREATE POLICY platform ON eve.attempts TO eve_platform USING (true) WITH CHECK (true);
+
+CREATE POLICY platform ON eve.bulk_actions TO eve_platform USING (true) WITH CHECK (true);
 
 CREATE POLICY platform ON eve.dependencies TO eve_platform USING (true) WITH CHECK (true);
 
@@ -920,6 +965,8 @@ CREATE POLICY tenant ON eve.api_keys TO eve_service USING ((org_id = eve.current
 CREATE POLICY tenant ON eve.attempt_events TO eve_service USING ((org_id = eve.current_org()));
 
 CREATE POLICY tenant ON eve.attempts TO eve_service USING ((org_id = eve.current_org()));
+
+CREATE POLICY tenant ON eve.bulk_actions TO eve_service USING ((org_id = eve.current_org()));
 
 CREATE POLICY tenant ON eve.dependencies TO eve_service USING ((org_id = eve.current_org()));
 
@@ -984,6 +1031,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE eve.results TO eve_platform;
 
 GRANT SELECT ON TABLE eve.attempt_view TO eve_service;
 GRANT SELECT ON TABLE eve.attempt_view TO eve_platform;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE eve.bulk_actions TO eve_service;
+GRANT SELECT,DELETE ON TABLE eve.bulk_actions TO eve_platform;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.dependencies TO eve_service;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.dependencies TO eve_platform;

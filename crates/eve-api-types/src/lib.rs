@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod bulk;
 mod event;
 mod limit;
 mod page;
@@ -20,6 +21,18 @@ mod worker_type;
 pub use auth::Token;
 pub use auth::TokenRequest;
 pub use auth::WhoAmI;
+pub use bulk::BulkAction;
+pub use bulk::BulkFilter;
+pub use bulk::BulkPreview;
+pub use bulk::BulkRequest;
+pub use bulk::BulkRequestFault;
+pub use bulk::BulkRequestForm;
+pub use bulk::BulkSample;
+pub use bulk::CreatedRequest;
+pub use bulk::CreatedRequests;
+pub use bulk::NewBulkAction;
+pub use bulk::NewPriority;
+pub use bulk::NewRequests;
 pub use event::Event;
 pub use event::LogEntry;
 pub use limit::Limit;
@@ -28,6 +41,7 @@ pub use page::Page;
 pub use problem::PROBLEM_MEDIA_TYPE;
 pub use problem::Problem;
 pub use problem::ProblemCode;
+pub use problem::ProblemEntry;
 pub use request::Attempt;
 pub use request::NewRequest;
 pub use request::Request;

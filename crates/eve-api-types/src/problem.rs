@@ -119,6 +119,23 @@ pub struct Problem {
     /// The request id, as in the `x-request-id` header and in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// What is wrong with each part of a call that asks for many things.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemEntry>,
+}
+
+/// What is wrong with one part of a call that asks for many things.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemEntry {
+    /// Its place in the call, from 0.
+    pub index: usize,
+    /// The name that it has there.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A JSON pointer to what is wrong in the call's body.
+    pub pointer: String,
+    /// What is wrong, and what to do about it.
+    pub detail: String,
 }
 
 impl Problem {
@@ -133,6 +150,7 @@ impl Problem {
             detail,
             code,
             request_id: None,
+            errors: Vec::new(),
         }
     }
 }

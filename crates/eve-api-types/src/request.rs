@@ -16,7 +16,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Asks for something to be done.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRequest {
     /// Who does it; `general` when nothing is said. `workerType` is accepted too.

@@ -153,6 +153,8 @@ typed_ids! {
     AttemptId = "att";
     /// A running worker process.
     WorkerId = "wrk";
+    /// One change for many requests.
+    BulkActionId = "blk";
 }
 
 #[cfg(test)]

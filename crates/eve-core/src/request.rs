@@ -79,6 +79,8 @@ pub enum RequestEvent {
     PauseRequested,
     /// A person lets it go on.
     Resumed,
+    /// A person made it more or less urgent. It stays where it stands.
+    Reprioritised,
     /// What it waited for is there.
     Woken,
 }
@@ -228,6 +230,9 @@ impl RequestLife {
                 RequestState::Paused => Ok(self.pending(now)),
                 _ => Err(self.refuse("resumed")),
             },
+            RequestEvent::Reprioritised => {
+                Ok(Transition { life: *self, effects: vec![Effect::Emit("request:reprioritised")] })
+            }
             RequestEvent::Woken => match self.state {
                 RequestState::Waiting(_) => Ok(self.pending(now)),
                 _ => Err(self.refuse("woken")),
@@ -386,6 +391,7 @@ impl RequestEvent {
             | Self::CancelRequested
             | Self::PauseRequested
             | Self::Resumed
+            | Self::Reprioritised
             | Self::Woken => None,
         }
     }

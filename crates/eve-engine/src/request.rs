@@ -1,24 +1,23 @@
 //! Asking for things, looking at them, calling them off.
 
+mod bulk;
 mod draft;
+mod enter;
 pub mod limits;
 
 use aws_lc_rs::digest;
-use eve_core::Blockers;
-use eve_core::DependencyPolicy;
 use eve_core::OrgId;
+use eve_core::Priority;
 use eve_core::Refused;
 use eve_core::RequestEvent;
 use eve_core::RequestId;
 use eve_core::StateName;
+use eve_store::OrgTx;
 use eve_store::attempt;
 use eve_store::attempt::AttemptRow;
 use eve_store::attempt_log;
 use eve_store::attempt_log::LogPosition;
 use eve_store::attempt_log::RequestLogEntry;
-use eve_store::dependency;
-use eve_store::lease;
-use eve_store::parked;
 use eve_store::request;
 use eve_store::request::CREATE_LIMIT;
 use eve_store::request::IdempotencyOutcome;
@@ -30,19 +29,24 @@ use eve_store::result::ResultRow;
 use eve_store::standing::Locked;
 use eve_store::standing::standing_lock;
 
+pub use bulk::BulkCreateOutcome;
+pub use bulk::BulkLine;
+pub use bulk::LineFault;
+pub(crate) use draft::Fault;
 pub use draft::RequestDraft;
+pub(crate) use enter::Entered;
+pub(crate) use enter::enter;
 
 use crate::Engine;
 use crate::Error;
 use crate::ErrorKind;
 use crate::OpContext;
-use crate::Topic;
+use crate::bulk::filter_check;
 use crate::clock;
 use crate::dispatch::Submitted;
 use crate::transition;
 use crate::transition::Aftermath;
 use crate::transition::Decided;
-use crate::transition::Ready;
 
 /// What asking led to.
 #[derive(Debug)]
@@ -51,6 +55,39 @@ pub enum CreateOutcome {
     Created(RequestRow),
     /// The request that an earlier call with the same idempotency key made.
     Repeated(RequestRow),
+}
+
+/// The idempotency key of a call, and what the call asks for in a few bytes.
+pub(crate) struct KeyOfCall<'a> {
+    key: &'a str,
+    fingerprint: Vec<u8>,
+}
+
+impl<'a> KeyOfCall<'a> {
+    /// The key, if one was given, for a call that asks for `asked`.
+    pub(crate) fn new(key: Option<&'a str>, asked: &impl std::fmt::Debug) -> Result<Option<Self>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        if !(1..=limits::IDEMPOTENCY_KEY_LEN).contains(&key.chars().count()) {
+            return Err(Error::invalid(format!(
+                "An Idempotency-Key has between 1 and {} characters.",
+                limits::IDEMPOTENCY_KEY_LEN
+            )));
+        }
+        let fingerprint = digest::digest(&digest::SHA256, format!("{asked:?}").as_bytes()).as_ref().to_vec();
+        Ok(Some(Self { key, fingerprint }))
+    }
+
+    /// Takes the key for what the call makes, or says what an earlier call with it made.
+    pub(crate) async fn take(&self, tx: &mut OrgTx, makes: &[uuid::Uuid]) -> Result<Option<Vec<uuid::Uuid>>, Error> {
+        match request::idempotency_take(tx, self.key, &self.fingerprint, makes).await? {
+            IdempotencyOutcome::Fresh => Ok(None),
+            IdempotencyOutcome::Repeated(made) => Ok(Some(made)),
+            IdempotencyOutcome::Conflict => Err(Error::new(
+                ErrorKind::IdempotencyConflict,
+                "This Idempotency-Key was used for a different request. Use a new key for a new request.",
+            )),
+        }
+    }
 }
 
 /// The same error, saying which of many drafts is meant.
@@ -116,16 +153,8 @@ impl Engine {
         draft: RequestDraft,
         idempotency_key: Option<&str>,
     ) -> Result<CreateOutcome, Error> {
-        if idempotency_key.is_some_and(|key| !(1..=limits::IDEMPOTENCY_KEY_LEN).contains(&key.chars().count())) {
-            return Err(Error::invalid(format!(
-                "An Idempotency-Key has between 1 and {} characters.",
-                limits::IDEMPOTENCY_KEY_LEN
-            )));
-        }
-        let fingerprint =
-            idempotency_key.map(|_| digest::digest(&digest::SHA256, format!("{draft:?}").as_bytes()).as_ref().to_vec());
-        let new = draft.resolve(self, ctx).await?;
-        let key = idempotency_key.zip(fingerprint);
+        let key = KeyOfCall::new(idempotency_key, &draft)?;
+        let new = draft.resolve(self, ctx).await.map_err(Fault::into_error)?;
         if key.is_none() && new.blocked_by.is_empty() && new.parent_id.is_none() {
             let row = new.clone();
             let submitted = self.inner.dispatcher.submit(ctx.org_id, vec![new]).await?;
@@ -155,7 +184,7 @@ impl Engine {
                 let message = "one with `parent_id` or `blocked_by` is created by a call of its own.";
                 return Err(of_draft(index, Error::invalid(message)));
             }
-            all.push(draft.resolve(self, ctx).await.map_err(|error| of_draft(index, error))?);
+            all.push(draft.resolve(self, ctx).await.map_err(|fault| of_draft(index, fault.into_error()))?);
         }
         if all.is_empty() {
             return Ok(Vec::new());
@@ -168,59 +197,28 @@ impl Engine {
     async fn request_create_alone(
         &self,
         ctx: &OpContext,
-        mut new: NewRequest,
-        key: Option<(&str, Vec<u8>)>,
+        new: NewRequest,
+        key: Option<KeyOfCall<'_>>,
     ) -> Result<CreateOutcome, Error> {
         let mut tx = self.store().org(ctx.org_id).await?;
-        if let Some((key, fingerprint)) = key {
-            match request::idempotency_take(&mut tx, key, &fingerprint, new.id).await? {
-                IdempotencyOutcome::Fresh => {}
-                IdempotencyOutcome::Conflict => {
-                    return Err(Error::new(
-                        ErrorKind::IdempotencyConflict,
-                        "This Idempotency-Key was used for a different request. Use a new key for a new request.",
-                    ));
-                }
-                IdempotencyOutcome::Repeated(earlier) => {
-                    drop(tx);
-                    return Ok(CreateOutcome::Repeated(self.request_get(ctx, earlier).await?));
-                }
-            }
-        }
-        let held = dependency::dependency_hold(&mut tx, &new.blocked_by).await?;
-        if !held.missing.is_empty() {
-            let names: Vec<String> = held.missing.iter().map(ToString::to_string).collect();
-            return Err(Error::invalid(format!("blocked_by names what is not there: {}.", names.join(", "))));
-        }
-        let doomed = held.failed > 0 && new.on_dependency_failure == DependencyPolicy::Fail;
-        new.open = i32::try_from(held.open.len()).unwrap_or(i32::MAX).max(i32::from(doomed));
-        if let Some(parent) = new.parent_id {
-            if request::request_priority(&mut tx, parent).await?.is_none() {
-                return Err(Error::invalid(format!("parent_id names what is not there: {parent}.")));
-            }
-            // A parent that waits for its children waits for this one, too.
-            lease::lease_pin(&mut tx, &[parent]).await?;
-            parked::parked_loosen(&mut tx, "waiting", &[(parent, -1)]).await?;
-        }
         let id = new.id;
-        let created = request::request_create(&mut tx, std::slice::from_ref(&new)).await?;
-        let Some((_, delayed)) = created else {
-            return Err(Error::new(ErrorKind::Internal, "A lane or the user is gone. Ask again."));
-        };
-        dependency::dependency_add(&mut tx, id, &held.open).await?;
-        let mut aftermath = Aftermath { topics: vec![Topic::Events(ctx.org_id)], ..Aftermath::default() };
-        if doomed {
-            if let Locked::Standing(standing) = standing_lock(&mut tx, ctx.org_id, id).await? {
-                let event = RequestEvent::DependencyFinished(Blockers { open: 0, failed: held.failed });
-                let decided = transition::decide(*standing, &event).into_iter().collect();
-                transition::write(&mut tx, decided, &mut aftermath).await?;
-            }
-        } else if new.open == 0 && delayed.is_empty() {
-            aftermath.ready.push(Ready { lane: new.lane.id, priority: new.priority, id });
+        if let Some(key) = key
+            && let Some(earlier) = key.take(&mut tx, &[id.uuid()]).await?
+        {
+            drop(tx);
+            let earlier = RequestId::from_uuid(earlier.first().copied().unwrap_or_default());
+            return Ok(CreateOutcome::Repeated(self.request_get(ctx, earlier).await?));
+        }
+        let mut new = vec![new];
+        let mut aftermath = Aftermath::default();
+        if let Entered::Missing(missing) = enter(&mut tx, &mut new, &mut aftermath).await? {
+            let field = missing.first().map_or("blocked_by", |name| name.field);
+            let names: Vec<String> = missing.iter().map(|name| name.id.to_string()).collect();
+            return Err(Error::invalid(format!("{field} names what is not there: {}.", names.join(", "))));
         }
         let row = request::request_get(&mut tx, id).await?.ok_or_else(|| Error::not_found(id))?;
         tx.commit().await?;
-        self.inner.metrics.count_created(&[new]);
+        self.inner.metrics.count_created(&new);
         self.inner.dispatcher.finish(aftermath);
         Ok(CreateOutcome::Created(row))
     }
@@ -251,7 +249,7 @@ impl Engine {
     /// Requests, newest first, after `before`; and whether there are more.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the filter names too much.
     pub async fn request_list(
         &self,
         ctx: &OpContext,
@@ -259,6 +257,7 @@ impl Engine {
         before: Option<RequestId>,
         limit: i64,
     ) -> Result<(Vec<RequestRow>, bool), Error> {
+        filter_check(filter)?;
         let limit = limit.clamp(1, limits::PAGE_LIMIT);
         let mut tx = self.store().org(ctx.org_id).await?;
         let mut rows = request::request_list(&mut tx, filter, before, limit + 1).await?;
@@ -290,6 +289,36 @@ impl Engine {
     /// When it is not paused.
     pub async fn request_resume(&self, ctx: &OpContext, id: RequestId) -> Result<RequestRow, Error> {
         self.request_change(ctx, id, &RequestEvent::Resumed).await
+    }
+
+    /// Makes a request more or less urgent. One that runs goes on; it counts when the request has to wait again. If it
+    /// is as urgent as that already, nothing happens.
+    ///
+    /// # Errors
+    /// When it is finished.
+    pub async fn request_reprioritise(
+        &self,
+        ctx: &OpContext,
+        id: RequestId,
+        priority: Priority,
+    ) -> Result<RequestRow, Error> {
+        let mut tx = self.store().org(ctx.org_id).await?;
+        let before = match standing_lock(&mut tx, ctx.org_id, id).await? {
+            Locked::Standing(standing) => *standing,
+            Locked::Finished(state) => return Err(Refused::Finished(state).into()),
+            Locked::Missing => return Err(Error::not_found(format!("request {id}"))),
+        };
+        let mut aftermath = Aftermath::default();
+        if before.priority != priority {
+            let transition = before.life.apply(&RequestEvent::Reprioritised, before.now, clock::jitter())?;
+            let actor = ctx.actor();
+            let decided = Decided { before, transition, actor: &actor, report: None, taken: false };
+            transition::reprioritise(&mut tx, vec![decided], priority, &mut aftermath).await?;
+        }
+        let row = request::request_get(&mut tx, id).await?.ok_or_else(|| Error::not_found(format!("request {id}")))?;
+        tx.commit().await?;
+        self.inner.dispatcher.finish(aftermath);
+        Ok(row)
     }
 
     async fn request_change(&self, ctx: &OpContext, id: RequestId, event: &RequestEvent) -> Result<RequestRow, Error> {

@@ -4,6 +4,7 @@
 //! not retry; the next round is the retry. Any number of processes may run the same service at once, because every
 //! act locks the row that it acts on and looks again.
 
+mod bulk_actions;
 mod dependency_release;
 mod promoter;
 mod reaper;
@@ -74,6 +75,7 @@ impl Services {
             Box::new(reaper::Reaper::new(engine.lease_terms())),
             Box::new(promoter::Promoter),
             Box::new(dependency_release::DependencyRelease),
+            Box::new(bulk_actions::BulkActions),
             Box::new(retention::Retention::new(retention)),
         ];
         let reports = services

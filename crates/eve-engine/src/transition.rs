@@ -4,6 +4,11 @@
 //! requests free their dependants and wake their parents in the same transaction, up to a limit; what is beyond it is
 //! left, as a row, to the service that does the rest.
 
+mod priority;
+
+pub(crate) use priority::reprioritise;
+
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use eve_core::AttemptReport;
@@ -181,27 +186,34 @@ async fn write_batch(
 
 /// Takes requests out of where they stood.
 async fn leave(tx: &mut impl Tx, decided: &[Decided<'_>]) -> Result<(), StoreError> {
-    let mut unparked = Vec::new();
+    let (mut unqueued, mut unparked, mut cancelled, mut paused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut forgotten: BTreeMap<OrgId, Vec<RequestId>> = BTreeMap::new();
     for one in decided {
         let before = &one.before;
         if before.life.state == RequestState::Blocked && one.actor != PLATFORM {
             // Somebody called it off; what it waited for need not know it any more.
-            dependency::dependency_forget(tx, before.org_id, before.id).await?;
+            forgotten.entry(before.org_id).or_default().push(before.id);
         }
         if one.taken {
             continue;
         }
         match before.place {
-            Place::Queue => queue::queue_leave(tx, before).await?,
+            Place::Queue => unqueued.push(before),
             Place::Parked => unparked.push(before.id),
-            Place::Lease => {
-                let stop = one.transition.life.stop.unwrap_or(StopKind::Cancel);
-                lease::lease_stop(tx, before.id, stop).await?;
-            }
+            Place::Lease => match one.transition.life.stop.unwrap_or(StopKind::Cancel) {
+                StopKind::Cancel => cancelled.push(before.id),
+                StopKind::Pause => paused.push(before.id),
+            },
             Place::Result => {}
         }
     }
-    parked::parked_leave(tx, &unparked).await
+    for (org, requests) in forgotten {
+        dependency::dependency_forget(tx, org, &requests).await?;
+    }
+    lease::lease_stop(tx, &cancelled, StopKind::Cancel).await?;
+    lease::lease_stop(tx, &paused, StopKind::Pause).await?;
+    parked::parked_leave(tx, &unparked).await?;
+    queue::queue_leave(tx, &unqueued).await
 }
 
 /// Who acts when nobody does.

@@ -1,5 +1,6 @@
 //! Between the engine's rows and the wire: by hand, so that a refactoring there cannot change an answer here.
 
+mod bulk;
 mod installation;
 mod requests;
 mod streams;
@@ -11,6 +12,14 @@ use eve_core::WorkerTypeName;
 
 use crate::error::ApiError;
 
+pub(crate) use bulk::bulk_action;
+pub(crate) use bulk::bulk_change;
+pub(crate) use bulk::bulk_filter;
+pub(crate) use bulk::bulk_line;
+pub(crate) use bulk::bulk_preview;
+pub(crate) use bulk::created_requests;
+pub(crate) use bulk::line_faults;
+pub(crate) use bulk::line_names;
 pub(crate) use installation::database;
 pub(crate) use installation::limit;
 pub(crate) use installation::queue_lane;
@@ -20,6 +29,7 @@ pub(crate) use installation::token;
 pub(crate) use installation::who_am_i;
 pub(crate) use installation::worker_type;
 pub(crate) use installation::worker_type_row;
+pub(crate) use requests::priority;
 pub(crate) use requests::request;
 pub(crate) use requests::request_detail;
 pub(crate) use requests::request_draft;

@@ -18,6 +18,7 @@ use axum::response::Response;
 use eve_api_types::PROBLEM_MEDIA_TYPE;
 use eve_api_types::Problem;
 use eve_api_types::ProblemCode;
+use eve_api_types::ProblemEntry;
 use eve_engine::ErrorKind;
 
 /// What a client is told to wait before it tries again, in seconds.
@@ -29,12 +30,13 @@ pub(crate) struct ApiError {
     code: ProblemCode,
     detail: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    entries: Vec<ProblemEntry>,
 }
 
 impl ApiError {
     /// An error that is entirely public.
     pub(crate) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), cause: None }
+        Self { code, detail: detail.into(), cause: None, entries: Vec::new() }
     }
 
     /// The request's form or content is wrong.
@@ -45,12 +47,22 @@ impl ApiError {
     /// A bug; the cause goes to the log only.
     pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let detail = "Something broke on the server's side. Its log has the details.".to_owned();
-        Self { code: ProblemCode::Internal, detail, cause: Some(cause.into()) }
+        Self { code: ProblemCode::Internal, detail, cause: Some(cause.into()), entries: Vec::new() }
     }
 
     /// The same error under another code.
     pub(crate) fn with_code(self, code: ProblemCode) -> Self {
         Self { code, ..self }
+    }
+
+    /// The same error, with what is wrong with each part of the call.
+    pub(crate) fn with_entries(self, entries: Vec<ProblemEntry>) -> Self {
+        Self { entries, ..self }
+    }
+
+    /// What the caller is told.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Writes the error and everything that led to it to the log.
@@ -100,7 +112,7 @@ impl From<eve_engine::Error> for ApiError {
             ErrorKind::Unavailable => ProblemCode::Unavailable,
             ErrorKind::Internal => ProblemCode::Internal,
         };
-        Self { code, detail: error.message, cause: error.cause }
+        Self { code, detail: error.message, cause: error.cause, entries: Vec::new() }
     }
 }
 
@@ -129,6 +141,7 @@ pub(crate) fn finish(mut response: Response, asked: &str, request_id: &str) -> R
     error.log();
     let mut problem = Problem::new(error.code, error.detail.clone());
     problem.request_id = Some(request_id.to_owned());
+    problem.errors.clone_from(&error.entries);
     let mut finished = (error.status(), axum::Json(problem)).into_response();
     let headers = finished.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));

@@ -50,6 +50,7 @@ const WORKER_KEY: &str = "worker_key";
     tags(
         (name = "auth", description = "Keys and tokens."),
         (name = "requests", description = "Asking for things, following them, and what came of them."),
+        (name = "bulk actions", description = "One change for many requests."),
         (name = "events", description = "What happens in the organization."),
         (name = "worker types", description = "Who does a request."),
         (name = "limits", description = "How much may run at once."),

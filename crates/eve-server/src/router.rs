@@ -17,6 +17,7 @@ use crate::error;
 use crate::openapi;
 use crate::openapi::Document;
 use crate::routes::auth;
+use crate::routes::bulk;
 use crate::routes::events;
 use crate::routes::limits;
 use crate::routes::probes;
@@ -32,6 +33,8 @@ use crate::routes::workers;
 pub(crate) const API: &str = "/api/v1";
 /// Largest body of a call.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
+/// Largest body of a call that asks for many things.
+const BULK_BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// Largest body of log entries or of a report, which carries a patch.
 const WORKER_BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -110,7 +113,14 @@ fn asking() -> OpenApiRouter<App> {
 
 /// For members: everything else.
 fn looking() -> OpenApiRouter<App> {
+    let large =
+        OpenApiRouter::new().routes(routes!(bulk::request_create_bulk)).layer(DefaultBodyLimit::max(BULK_BODY_LIMIT));
     OpenApiRouter::new()
+        .routes(routes!(requests::request_reprioritise))
+        .routes(routes!(bulk::bulk_action_create, bulk::bulk_action_list))
+        .routes(routes!(bulk::bulk_action_get))
+        .routes(routes!(bulk::bulk_action_cancel))
+        .merge(large)
         .routes(routes!(auth::organization_get))
         .routes(routes!(events::event_list))
         .routes(routes!(workers::worker_list))

@@ -1,6 +1,7 @@
 //! The handlers, one file for each kind of thing; `router.rs` gives them their addresses.
 
 pub(crate) mod auth;
+pub(crate) mod bulk;
 pub(crate) mod events;
 pub(crate) mod limits;
 pub(crate) mod probes;

@@ -21,7 +21,7 @@ pub struct Dependencies {
     /// Not finished; they cannot finish before the transaction is over.
     pub open: Vec<RequestId>,
     /// Finished without completing.
-    pub failed: u32,
+    pub failed: Vec<RequestId>,
     /// Not the organization's.
     pub missing: Vec<RequestId>,
 }
@@ -88,22 +88,28 @@ pub async fn dependency_hold(tx: &mut OrgTx, depends_on: &[RequestId]) -> Result
             .await
             .during(OP)?;
         let completed = StateName::Completed.name();
-        out.failed += u32::try_from(finished.iter().filter(|row| row.state != completed).count()).unwrap_or(u32::MAX);
+        let failed = finished.iter().filter(|row| row.state != completed);
+        out.failed.extend(failed.map(|row| RequestId::from_uuid(row.request_id)));
         let finished: HashSet<uuid::Uuid> = finished.into_iter().map(|row| row.request_id).collect();
         left.retain(|id| !finished.contains(id));
     }
     Err(StoreError::Impossible { table: "requests", detail: format!("{} dependencies are nowhere", left.len()) })
 }
 
-/// Notes what a request waits for.
-pub async fn dependency_add(tx: &mut OrgTx, request: RequestId, open: &[RequestId]) -> Result<(), StoreError> {
-    let ids: Vec<uuid::Uuid> = open.iter().map(|id| id.uuid()).collect();
+/// Notes which request waits for which: pairs of the one that waits and what it waits for.
+pub async fn dependency_add(tx: &mut OrgTx, pairs: &[(RequestId, RequestId)]) -> Result<(), StoreError> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let (waiting, on): (Vec<uuid::Uuid>, Vec<uuid::Uuid>) =
+        pairs.iter().map(|(waiting, on)| (waiting.uuid(), on.uuid())).unzip();
     sqlx::query!(
         "INSERT INTO eve.dependencies (depends_on_id, request_id, org_id)
-         SELECT id, $2, $1 FROM unnest($3::uuid[]) id ON CONFLICT DO NOTHING",
+         SELECT depends_on_id, request_id, $1 FROM unnest($2::uuid[], $3::uuid[]) AS d (depends_on_id, request_id)
+         ON CONFLICT DO NOTHING",
         tx.org().uuid(),
-        request.uuid(),
-        &ids
+        &on,
+        &waiting
     )
     .execute(tx.conn())
     .await
@@ -136,14 +142,19 @@ pub async fn dependency_take(
     Ok(rows.into_iter().map(|row| pair(row.depends_on_id, row.request_id)).collect())
 }
 
-/// Forgets what a request waited for that waits no more.
-pub async fn dependency_forget(tx: &mut impl Tx, org: OrgId, request: RequestId) -> Result<(), StoreError> {
+/// Forgets what requests of an organization waited for that wait no more.
+pub async fn dependency_forget(tx: &mut impl Tx, org: OrgId, requests: &[RequestId]) -> Result<(), StoreError> {
+    let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
     sqlx::query!(
-        "DELETE FROM eve.dependencies
-         WHERE depends_on_id = ANY (ARRAY(SELECT unnest(r.blocked_by) FROM eve.requests r WHERE r.org_id = $1 AND r.id = $2))
-           AND request_id = $2",
+        "DELETE FROM eve.dependencies WHERE ctid = ANY (ARRAY(
+             SELECT d.ctid FROM eve.requests r
+             CROSS JOIN LATERAL unnest(r.blocked_by) AS b (id)
+             CROSS JOIN LATERAL (
+                 SELECT d.ctid FROM eve.dependencies d WHERE d.depends_on_id = b.id AND d.request_id = r.id
+                 LIMIT 1 FOR UPDATE) d
+             WHERE r.org_id = $1 AND r.id = ANY ($2)))",
         org.uuid(),
-        request.uuid()
+        &ids
     )
     .execute(tx.conn())
     .await

@@ -98,6 +98,26 @@ pub async fn event_append(tx: &mut impl Tx, new: &[NewEvent<'_>]) -> Result<(), 
     Ok(())
 }
 
+/// Appends one event that is about no request, with what there is to say about it.
+pub async fn event_append_about(
+    tx: &mut OrgTx,
+    kind: &'static str,
+    actor: &str,
+    payload: &serde_json::Value,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO eve.events (org_id, kind, actor, payload) VALUES ($1, $2, $3, $4)",
+        tx.org().uuid(),
+        kind,
+        actor,
+        payload
+    )
+    .execute(tx.conn())
+    .await
+    .during("event_append_about")?;
+    Ok(())
+}
+
 /// Events after a position that no open transaction can still precede, in order.
 pub async fn event_list(tx: &mut OrgTx, after: EventPosition, limit: i64) -> Result<Vec<EventRow>, StoreError> {
     let rows = sqlx::query!(

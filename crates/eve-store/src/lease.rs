@@ -7,6 +7,7 @@ use eve_core::AttemptId;
 use eve_core::Fence;
 use eve_core::LaneId;
 use eve_core::OrgId;
+use eve_core::Priority;
 use eve_core::RequestId;
 use eve_core::StopKind;
 use eve_core::WorkerId;
@@ -197,12 +198,33 @@ pub async fn lease_session_note(tx: &mut PlatformTx, request: RequestId, session
     Ok(())
 }
 
-/// Leaves word for the holder that the agent is to be stopped. The row is locked.
-pub async fn lease_stop(tx: &mut impl Tx, request: RequestId, kind: StopKind) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE eve.leases SET stop = $2 WHERE request_id = $1", request.uuid(), stop_name(Some(kind)))
+/// Leaves word for the holders that their agents are to be stopped. The rows are locked.
+pub async fn lease_stop(tx: &mut impl Tx, requests: &[RequestId], kind: StopKind) -> Result<(), StoreError> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
+    sqlx::query!("UPDATE eve.leases SET stop = $2 WHERE request_id = ANY ($1)", &ids, stop_name(Some(kind)))
         .execute(tx.conn())
         .await
         .during("lease_stop")?;
+    Ok(())
+}
+
+/// Makes requests in workers' hands as urgent as this, for when they come back. The rows are locked.
+pub async fn lease_reprioritise(
+    tx: &mut impl Tx,
+    requests: &[RequestId],
+    priority: Priority,
+) -> Result<(), StoreError> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<uuid::Uuid> = requests.iter().map(|id| id.uuid()).collect();
+    sqlx::query!("UPDATE eve.leases SET priority = $2 WHERE request_id = ANY ($1)", &ids, priority.number())
+        .execute(tx.conn())
+        .await
+        .during("lease_reprioritise")?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 
 pub mod attempt;
 pub mod attempt_log;
+pub mod bulk;
 pub mod cluster;
 pub mod data_dir;
 pub mod dependency;

@@ -1,5 +1,6 @@
 //! Requests that are neither finished nor ready nor in anybody's hands: blocked, held, waiting, paused, due later.
 
+use eve_core::Priority;
 use eve_core::RequestId;
 
 use crate::PlatformTx;
@@ -61,6 +62,19 @@ pub async fn parked_leave(tx: &mut impl Tx, ids: &[RequestId]) -> Result<(), Sto
         .execute(tx.conn())
         .await
         .during("parked_leave")?;
+    Ok(())
+}
+
+/// Makes parked requests as urgent as this. The rows are locked.
+pub async fn parked_reprioritise(tx: &mut impl Tx, ids: &[RequestId], priority: Priority) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query!("UPDATE eve.parked SET priority = $2 WHERE request_id = ANY ($1)", &ids, priority.number())
+        .execute(tx.conn())
+        .await
+        .during("parked_reprioritise")?;
     Ok(())
 }
 

@@ -95,13 +95,20 @@ pub async fn queue_enter(tx: &mut impl Tx, rows: &[Standing]) -> Result<(), Stor
     Ok(())
 }
 
-/// Takes one request out of the queue, whose row is locked.
-pub async fn queue_leave(tx: &mut impl Tx, standing: &Standing) -> Result<(), StoreError> {
+/// Takes requests out of the queue, whose rows are locked.
+pub async fn queue_leave(tx: &mut impl Tx, rows: &[&Standing]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "DELETE FROM eve.queue WHERE lane_id = $1 AND priority = $2 AND request_id = $3",
-        standing.lane.0,
-        standing.priority.number(),
-        standing.id.uuid()
+        "DELETE FROM eve.queue WHERE ctid = ANY (ARRAY(
+             SELECT q.ctid FROM unnest($1::int[], $2::smallint[], $3::uuid[]) AS w (lane_id, priority, request_id)
+             CROSS JOIN LATERAL (
+                 SELECT q.ctid FROM eve.queue q
+                 WHERE q.lane_id = w.lane_id AND q.priority = w.priority AND q.request_id = w.request_id LIMIT 1) q))",
+        &rows.iter().map(|row| row.lane.0).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.priority.number()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.id.uuid()).collect::<Vec<_>>()
     )
     .execute(tx.conn())
     .await

@@ -1,10 +1,15 @@
 //! Requests: what was asked, written once; and the view of it with where it stands.
 
 mod create;
+mod idempotency;
 
 pub use create::CREATE_LIMIT;
 pub use create::NewRequest;
 pub use create::request_create;
+pub use idempotency::IdempotencyOutcome;
+pub use idempotency::idempotency_take;
+
+use std::collections::HashMap;
 
 use eve_core::AttemptId;
 use eve_core::DependencyPolicy;
@@ -17,6 +22,8 @@ use eve_core::UserId;
 use eve_core::WorkerTypeName;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
+use serde::Deserialize;
+use serde::Serialize;
 
 use crate::OrgTx;
 use crate::PlatformTx;
@@ -95,17 +102,28 @@ pub struct RequestRow {
     pub blocked_by: Vec<RequestId>,
 }
 
-/// Which requests a list shows.
-#[derive(Debug, Clone, Default)]
+/// Which requests a list shows, or a bulk action is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RequestFilter {
     /// Only these states; all when empty.
     pub states: Vec<StateName>,
+    /// Of those that wait, only those that wait for a person's answer, or only the others.
+    pub answer: Option<bool>,
     /// Only this worker type.
     pub worker_type: Option<WorkerTypeName>,
     /// Only this project's.
     pub project_id: Option<ProjectId>,
     /// Only this request's children.
     pub parent_id: Option<RequestId>,
+    /// Only those asked at this time or later.
+    pub created_after: Option<Timestamp>,
+    /// Only those asked before this time.
+    pub created_before: Option<Timestamp>,
+    /// Only those with this in their title or prompt, in capitals or not.
+    pub text: Option<String>,
+    /// Only these; all when empty.
+    pub ids: Vec<RequestId>,
 }
 
 /// What an attempt needs of a request, for many at once.
@@ -270,6 +288,11 @@ pub async fn request_list(
              AND ($4::text IS NULL OR worker_type = $4)
              AND ($5::uuid IS NULL OR project_id = $5)
              AND ($6::uuid IS NULL OR parent_id = $6)
+             AND ($9::timestamptz IS NULL OR created_at >= $9)
+             AND ($10::timestamptz IS NULL OR created_at < $10)
+             AND ($11::text IS NULL OR strpos(lower(title), lower($11)) > 0 OR strpos(lower(prompt), lower($11)) > 0)
+             AND ($12::bool IS NULL OR state <> 'waiting' OR (reason = 'answer') = $12)
+             AND (cardinality($13::uuid[]) = 0 OR id = ANY ($13))
              AND (NOT $7 OR id = ANY (ARRAY(
                  SELECT request_id FROM eve.leases WHERE $7 AND org_id = $1
                  UNION ALL
@@ -288,7 +311,12 @@ pub async fn request_list(
         filter.project_id.map(ProjectId::uuid),
         filter.parent_id.map(RequestId::uuid),
         few,
-        limit
+        limit,
+        filter.created_after.map(stamp) as _,
+        filter.created_before.map(stamp) as _,
+        filter.text,
+        filter.answer,
+        &filter.ids.iter().map(|id| id.uuid()).collect::<Vec<_>>()
     )
     .fetch_all(tx.conn())
     .await
@@ -298,15 +326,24 @@ pub async fn request_list(
 
 /// How urgent a request of the organization is now, which its children inherit.
 pub async fn request_priority(tx: &mut OrgTx, id: RequestId) -> Result<Option<Priority>, StoreError> {
-    let row = sqlx::query_scalar!(
-        r#"SELECT priority AS "priority!" FROM eve.request_view WHERE org_id = $1 AND id = $2"#,
+    Ok(request_priorities(tx, &[id]).await?.remove(&id))
+}
+
+/// The same for many. Those that the organization does not have are missing from the answer.
+pub async fn request_priorities(tx: &mut OrgTx, ids: &[RequestId]) -> Result<HashMap<RequestId, Priority>, StoreError> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!", priority AS "priority!" FROM eve.request_view WHERE org_id = $1 AND id = ANY ($2)"#,
         tx.org().uuid(),
-        id.uuid()
+        &ids
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await
-    .during("request_priority")?;
-    Ok(row.and_then(Priority::from_number))
+    .during("request_priorities")?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Priority::from_number(row.priority).map(|level| (RequestId::from_uuid(row.id), level)))
+        .collect())
 }
 
 /// How many children of a request are not finished.
@@ -321,55 +358,6 @@ pub async fn request_children_open(tx: &mut impl Tx, org: OrgId, parent: Request
     .fetch_one(tx.conn())
     .await
     .during("request_children_open")
-}
-
-/// What an earlier call with the same key made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdempotencyOutcome {
-    /// The key is new and now taken.
-    Fresh,
-    /// The same call made this request before.
-    Repeated(RequestId),
-    /// Another call used the key.
-    Conflict,
-}
-
-/// Takes an idempotency key for a call, or says what the earlier call with it made.
-pub async fn idempotency_take(
-    tx: &mut OrgTx,
-    key: &str,
-    fingerprint: &[u8],
-    request: RequestId,
-) -> Result<IdempotencyOutcome, StoreError> {
-    const OP: &str = "idempotency_take";
-    let org = tx.org().uuid();
-    let taken = sqlx::query!(
-        "INSERT INTO eve.idempotency_keys (org_id, key, fingerprint, request_id) VALUES ($1, $2, $3, $4)
-         ON CONFLICT DO NOTHING",
-        org,
-        key,
-        fingerprint,
-        request.uuid()
-    )
-    .execute(tx.conn())
-    .await
-    .during(OP)?;
-    if taken.rows_affected() == 1 {
-        return Ok(IdempotencyOutcome::Fresh);
-    }
-    let row = sqlx::query!(
-        "SELECT fingerprint, request_id FROM eve.idempotency_keys WHERE org_id = $1 AND key = $2",
-        org,
-        key
-    )
-    .fetch_one(tx.conn())
-    .await
-    .during(OP)?;
-    Ok(if row.fingerprint == fingerprint {
-        IdempotencyOutcome::Repeated(RequestId::from_uuid(row.request_id))
-    } else {
-        IdempotencyOutcome::Conflict
-    })
 }
 
 pub(crate) fn stamp(at: Timestamp) -> jiff_sqlx::Timestamp {

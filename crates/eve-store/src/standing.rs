@@ -7,7 +7,9 @@ mod lock;
 mod parse;
 
 pub use lock::Locked;
+pub use lock::LockedMany;
 pub use lock::standing_lock;
+pub use lock::standing_lock_many;
 #[cfg(test)]
 use parse::StateColumns;
 pub(crate) use parse::parked_state;

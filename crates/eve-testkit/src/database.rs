@@ -25,9 +25,10 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// The name in the socket's file; the server listens nowhere else.
 const PORT: u16 = 5432;
 /// What the template is made of; another content makes another template.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../eve-store/migrations/0001_tenancy.sql"),
     include_str!("../../eve-store/migrations/0002_requests.sql"),
+    include_str!("../../eve-store/migrations/0003_bulk.sql"),
 ];
 const ROLES: &str = "CREATE ROLE eve_owner LOGIN;
 CREATE ROLE eve_service LOGIN NOINHERIT;

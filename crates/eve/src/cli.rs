@@ -9,6 +9,7 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::command::bulk::BulkArgs;
 use crate::command::completions::CompletionsArgs;
 use crate::command::config::ConfigArgs;
 use crate::command::diff::DiffArgs;
@@ -90,6 +91,7 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     Run(Box<RunArgs>),
     Request(RequestArgs),
+    Bulk(BulkArgs),
     Result(ResultArgs),
     Diff(DiffArgs),
     Logs(LogsArgs),

@@ -4,6 +4,7 @@
 //! repeated after a broken connection, with the same idempotency key, so that it happens once. Streams are
 //! [`stream`]'s, short ids [`resolve`]'s.
 
+mod bulk;
 mod problem;
 mod resolve;
 mod sse;
@@ -29,6 +30,7 @@ use eve_api_types::WorkerAttempt;
 use eve_api_types::WorkerType;
 use eve_core::RequestId;
 use eve_core::WorkerId;
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::RequestBuilder;
 use reqwest::Response;
@@ -42,6 +44,7 @@ use crate::config::is_loopback;
 use crate::error::CliError;
 use crate::error::ErrorKind;
 
+pub(crate) use bulk::Asked;
 pub(crate) use stream::EventStream;
 pub(crate) use stream::Incoming;
 
@@ -78,6 +81,15 @@ pub(crate) struct RequestFilter {
     /// The request that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parent_id: Option<String>,
+    /// Asked at this time or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created_after: Option<Timestamp>,
+    /// Asked before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created_before: Option<Timestamp>,
+    /// In the title or the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
     /// At most so many.
     pub(crate) limit: u32,
     /// Where to go on.

@@ -3,6 +3,7 @@
 //! A command resolves its inputs, calls the API through [`Client`], and reports through [`Output`]. Nothing here
 //! knows SQL or decides anything about requests: that is the server's.
 
+pub(crate) mod bulk;
 pub(crate) mod completions;
 pub(crate) mod config;
 mod demo;
@@ -73,6 +74,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Worker(args) => Box::pin(worker::run(&app()?, args)).await,
         Command::Run(args) => Box::pin(run::run(&app()?, *args)).await,
         Command::Request(args) => Box::pin(request::run(&app()?, args)).await,
+        Command::Bulk(args) => Box::pin(bulk::run(&app()?, args)).await,
         Command::Result(args) => Box::pin(result::run(&app()?, args)).await,
         Command::Diff(args) => Box::pin(diff::run(&app()?, args)).await,
         Command::Logs(args) => Box::pin(logs::run(&app()?, args)).await,

@@ -166,6 +166,7 @@ fn events() -> impl Strategy<Value = RequestEvent> {
         Just(RequestEvent::CancelRequested),
         Just(RequestEvent::PauseRequested),
         Just(RequestEvent::Resumed),
+        Just(RequestEvent::Reprioritised),
         Just(RequestEvent::Woken),
     ]
 }

@@ -92,23 +92,52 @@ impl Default for RequestDraft {
     }
 }
 
-fn text(name: &str, value: Option<&str>, limit: usize) -> Result<(), Error> {
+/// What is wrong with a draft, and with which of its fields.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) field: Option<&'static str>,
+    pub(crate) error: Error,
+}
+
+impl Fault {
+    fn of(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field: Some(field), error: Error::invalid(message) }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        // The one reference that is checked by the database, when a lane is made.
+        let field = error.message.starts_with("project_id ").then_some("project_id");
+        Self { field, error }
+    }
+}
+
+impl Fault {
+    /// The error alone.
+    pub(crate) fn into_error(self) -> Error {
+        self.error
+    }
+}
+
+fn text(name: &'static str, value: Option<&str>, limit: usize) -> Result<(), Fault> {
     let Some(value) = value else { return Ok(()) };
     if value.contains('\0') {
-        return Err(Error::invalid(format!("`{name}` holds a NUL character, which no database text can.")));
+        return Err(Fault::of(name, format!("`{name}` holds a NUL character, which no database text can.")));
     }
     if value.len() > limit {
-        return Err(Error::invalid(format!("`{name}` is longer than {limit} bytes.")));
+        return Err(Fault::of(name, format!("`{name}` is longer than {limit} bytes.")));
     }
     Ok(())
 }
 
-fn json(name: &str, value: &Value) -> Result<(), Error> {
+fn json(name: &'static str, value: &Value) -> Result<(), Fault> {
     if has_nul(value) {
-        return Err(Error::invalid(format!("`{name}` holds a NUL character, which no database text can.")));
+        return Err(Fault::of(name, format!("`{name}` holds a NUL character, which no database text can.")));
     }
     if value.to_string().len() > limits::JSON_LEN {
-        return Err(Error::invalid(format!("`{name}` is longer than {} bytes.", limits::JSON_LEN)));
+        return Err(Fault::of(name, format!("`{name}` is longer than {} bytes.", limits::JSON_LEN)));
     }
     Ok(())
 }
@@ -127,7 +156,7 @@ fn derived_title(prompt: &str) -> String {
 
 impl RequestDraft {
     /// The draft that asks again for what a request asked for.
-    pub(super) fn replay(old: RequestRow) -> Self {
+    pub(crate) fn replay(old: RequestRow) -> Self {
         Self {
             worker_type: Some(old.worker_type),
             prompt: old.prompt,
@@ -152,9 +181,9 @@ impl RequestDraft {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Fault> {
         if self.prompt.trim().is_empty() {
-            return Err(Error::invalid("`prompt` is empty. Say what is to be done."));
+            return Err(Fault::of("prompt", "`prompt` is empty. Say what is to be done."));
         }
         text("prompt", Some(&self.prompt), limits::PROMPT_LEN)?;
         text("title", self.title.as_deref(), limits::TITLE_LEN * 4)?;
@@ -165,36 +194,40 @@ impl RequestDraft {
         for (name, value) in [("context", &self.context), ("config", &self.config), ("metadata", &self.metadata)] {
             json(name, value)?;
             if !value.is_object() {
-                return Err(Error::invalid(format!("`{name}` is not an object.")));
+                return Err(Fault::of(name, format!("`{name}` is not an object.")));
             }
         }
         if let Some(value) = &self.reply_to {
             json("reply_to", value)?;
         }
         if self.blocked_by.len() > limits::BLOCKED_BY {
-            return Err(Error::invalid(format!("`blocked_by` names more than {} requests.", limits::BLOCKED_BY)));
+            let message = format!("`blocked_by` names more than {} requests.", limits::BLOCKED_BY);
+            return Err(Fault::of("blocked_by", message));
         }
         if self.timeout_seconds.is_some_and(|seconds| seconds == 0 || seconds > limits::TIMEOUT_SECONDS) {
-            return Err(Error::invalid(format!("`timeout_seconds` is between 1 and {}.", limits::TIMEOUT_SECONDS)));
+            let message = format!("`timeout_seconds` is between 1 and {}.", limits::TIMEOUT_SECONDS);
+            return Err(Fault::of("timeout_seconds", message));
         }
         if self.max_attempts.is_some_and(|max| !(1..=100).contains(&max)) {
-            return Err(Error::invalid("`max_attempts` is between 1 and 100."));
+            return Err(Fault::of("max_attempts", "`max_attempts` is between 1 and 100."));
         }
         Ok(())
     }
 
     /// Checks the draft against the organization and fills in what it leaves open.
-    pub(super) async fn resolve(self, engine: &Engine, ctx: &OpContext) -> Result<NewRequest, Error> {
+    pub(crate) async fn resolve(self, engine: &Engine, ctx: &OpContext) -> Result<NewRequest, Fault> {
         self.check()?;
         let (store, catalog, org) = (engine.store(), &engine.inner.catalog, ctx.org_id);
         let wanted = self.worker_type.as_deref().unwrap_or("general");
-        let name: WorkerTypeName =
-            wanted.parse().map_err(|error| Error::new(ErrorKind::InvalidWorkerType, format!("{error}.")))?;
+        let unknown_type = |error| Fault { field: Some("worker_type"), error };
+        let name: WorkerTypeName = wanted
+            .parse()
+            .map_err(|error| unknown_type(Error::new(ErrorKind::InvalidWorkerType, format!("{error}."))))?;
         let Some(kind) = catalog.worker_type(store, org, &name).await? else {
             let mut tx = store.org(org).await?;
             let known = worker_type::worker_type_list(&mut tx, org, None).await?;
             tx.commit().await?;
-            return Err(crate::worker_type::unknown(&name, &known));
+            return Err(unknown_type(crate::worker_type::unknown(&name, &known)));
         };
         // Children are as urgent as what they are for.
         let priority = match (self.priority, self.parent_id) {
@@ -204,7 +237,8 @@ impl RequestDraft {
                 let mut tx = store.org(org).await?;
                 let inherited = request::request_priority(&mut tx, parent).await?;
                 tx.commit().await?;
-                inherited.ok_or_else(|| Error::invalid(format!("parent_id names what is not there: {parent}.")))?
+                let missing = || Fault::of("parent_id", format!("parent_id names what is not there: {parent}."));
+                inherited.ok_or_else(missing)?
             }
         };
         let from_config = |key: &str| self.config.get(key).and_then(Value::as_str).map(str::to_owned);

@@ -1,12 +1,13 @@
 //! Makes partitions ahead of time and drops those that are older than their period.
 //!
 //! Candidates are partitions of requests (with results and attempts, cut alike), of logs and of events whose end is
-//! older than the period; and single rows of idempotency keys and workers. A partition of requests is kept while one of
+//! older than the period; and single rows of idempotency keys, workers and bulk actions. A partition of requests is kept while one of
 //! its requests is not finished.
 
 use std::time::Duration;
 
 use eve_store::Store;
+use eve_store::bulk;
 use eve_store::retention;
 use eve_store::retention::Partitioned;
 use jiff::SignedDuration;
@@ -23,6 +24,8 @@ const MAX_PURGED_PER_STATEMENT: i64 = 1000;
 const MAX_STATEMENTS_PER_ROUND: usize = 20;
 /// How long an idempotency key counts.
 const KEY_PERIOD: SignedDuration = SignedDuration::from_hours(48);
+/// How long a bulk action that is over is shown.
+const BULK_PERIOD: SignedDuration = SignedDuration::from_hours(24 * 90);
 /// How long a worker that is gone is shown.
 const WORKER_PERIOD: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// A period is cut into so many partitions: what is kept too long is at most this part of it.
@@ -132,11 +135,12 @@ impl Service for Retention {
         let keys = purge_keys(engine).await?;
         let mut tx = engine.store().platform().await?;
         let workers = retention::worker_purge(&mut tx, WORKER_PERIOD).await?;
+        let actions = bulk::bulk_action_purge(&mut tx, BULK_PERIOD, MAX_PURGED_PER_STATEMENT).await?;
         tx.commit().await?;
-        let quiet = made == 0 && dropped.is_empty() && keys + workers == 0;
+        let quiet = made == 0 && dropped.is_empty() && keys + workers + actions == 0;
         Ok((!quiet).then(|| {
             format!(
-                "made {made} partitions, dropped {}, removed {keys} idempotency keys and {workers} workers",
+                "made {made} partitions, dropped {}, removed {keys} idempotency keys, {workers} workers and {actions} bulk actions",
                 if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") }
             )
         }))

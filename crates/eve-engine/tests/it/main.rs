@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a helper that cannot do its part has failed the test")]
 
+mod bulk_actions;
+mod bulk_create;
 mod claims;
 mod dependencies;
 mod events;

@@ -26,8 +26,8 @@ async fn tenants_do_not_see_each_other() {
     let refused = world.engine.request_create(&other, blocked, None).await.expect_err("not theirs");
     assert_eq!(refused.kind, ErrorKind::Invalid);
     let cursor = world.engine.cursor_encode(CursorKind::Requests, world.owner.org_id, mine.id);
-    assert!(world.engine.cursor_decode(CursorKind::Requests, world.owner.org_id, &cursor).is_ok());
-    assert!(world.engine.cursor_decode(CursorKind::Requests, other.org_id, &cursor).is_err());
+    assert!(world.engine.cursor_decode::<RequestId>(CursorKind::Requests, world.owner.org_id, &cursor).is_ok());
+    assert!(world.engine.cursor_decode::<RequestId>(CursorKind::Requests, other.org_id, &cursor).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,12 +71,25 @@ pub(crate) fn request_filter(
     parent_id: Option<RequestId>,
 ) -> Result<RequestFilter, ApiError> {
     let worker_type = worker_type.map(worker_type_name).transpose()?;
+    let mut states: Vec<StateName> = statuses.iter().map(|status| state(*status)).collect();
+    states.sort_unstable();
+    states.dedup();
+    // Two statuses of the API share a state of the engine's.
+    let wants = |status| statuses.contains(&status);
+    let (waiting, answer) = (wants(RequestStatus::Waiting), wants(RequestStatus::WaitingInput));
     Ok(RequestFilter {
-        states: statuses.iter().map(|status| state(*status)).collect(),
+        states,
+        answer: (waiting != answer).then_some(answer),
         worker_type,
         project_id,
         parent_id,
+        ..RequestFilter::default()
     })
+}
+
+/// How urgent a caller wants something to be.
+pub(crate) fn priority(text: &str) -> Result<Priority, ApiError> {
+    text.parse().map_err(|error| ApiError::invalid(format!("{error}.")))
 }
 
 /// The engine's state under which a status of the API is kept.

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::AppendHeaders;
 use axum::response::IntoResponse;
+use eve_api_types::NewPriority;
 use eve_api_types::NewRequest;
 use eve_api_types::Page;
 use eve_api_types::Request;
@@ -19,7 +20,9 @@ use eve_core::RequestId;
 use eve_engine::CreateOutcome;
 use eve_engine::CursorKind;
 use eve_engine::OpContext;
+use eve_engine::RequestFilter;
 use eve_engine::RequestRow;
+use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -33,7 +36,7 @@ use crate::extract::header_text;
 use crate::router::API;
 
 /// The header that makes asking twice the same as asking once.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Requests on a page when nothing is said.
 const PAGE_SIZE: i64 = 50;
 
@@ -109,6 +112,14 @@ pub(crate) struct RequestListQuery {
     /// Only the children of this request.
     #[param(value_type = Option<String>)]
     parent_id: Option<RequestId>,
+    /// Only those asked at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    created_after: Option<Timestamp>,
+    /// Only those asked before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    created_before: Option<Timestamp>,
+    /// Only those with this in their title or prompt, in capitals or not.
+    text: Option<String>,
     /// At most so many, up to 200; 50 when nothing is said.
     limit: Option<i64>,
     /// The `next_cursor` of the page before.
@@ -117,8 +128,7 @@ pub(crate) struct RequestListQuery {
 
 /// Lists requests, newest first.
 ///
-/// The header `Link` with `rel="next"` and `next_cursor` lead to the next page; a page may be shorter than asked for
-/// and still have a next one.
+/// The header `Link` with `rel="next"` and `next_cursor` lead to the next page.
 #[utoipa::path(
     get,
     path = "/requests",
@@ -134,16 +144,16 @@ pub(crate) async fn request_list(
     Query(query): Query<RequestListQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
     let statuses = query.status.as_deref().map(convert::statuses).transpose()?.unwrap_or_default();
-    let filter = convert::request_filter(&statuses, query.worker_type.as_deref(), query.project_id, query.parent_id)?;
+    let base = convert::request_filter(&statuses, query.worker_type.as_deref(), query.project_id, query.parent_id)?;
+    let (created_after, created_before) = (query.created_after, query.created_before);
+    let filter = RequestFilter { created_after, created_before, text: query.text, ..base };
     let (engine, kind) = (&app.engine, CursorKind::Requests);
     let before = query.cursor.map(|text| engine.cursor_decode(kind, ctx.org_id, &text)).transpose()?;
     let (rows, more) = engine.request_list(&ctx, &filter, before, query.limit.unwrap_or(PAGE_SIZE)).await?;
     let last = rows.last().filter(|_| more);
     let next_cursor = last.map(|row| engine.cursor_encode(kind, ctx.org_id, row.id));
     let link = next_cursor.as_deref().and_then(|cursor| next_link(address.as_str(), asked.as_deref(), cursor));
-    let items = rows.into_iter().map(convert::request);
-    // Two statuses of the API share a state of the engine's.
-    let items = items.filter(|item| statuses.is_empty() || statuses.contains(&item.status)).collect();
+    let items = rows.into_iter().map(convert::request).collect();
     Ok((AppendHeaders(link.map(|link| (header::LINK, link))), Json(Page { items, next_cursor })))
 }
 
@@ -220,6 +230,26 @@ pub(crate) async fn request_resume(
     Path(id): Path<RequestId>,
 ) -> Result<Json<Request>, ApiError> {
     Ok(Json(convert::request(app.engine.request_resume(&ctx, id).await?)))
+}
+
+/// Makes a request more or less urgent.
+///
+/// One that runs goes on; the new urgency counts when it has to wait again.
+#[utoipa::path(
+    post,
+    path = "/requests/{id}/reprioritise",
+    tag = "requests",
+    params(("id" = String, Path, description = "The request.")),
+    responses((status = 200, body = Request))
+)]
+pub(crate) async fn request_reprioritise(
+    State(app): State<App>,
+    ctx: OpContext,
+    Path(id): Path<RequestId>,
+    Json(new): Json<NewPriority>,
+) -> Result<Json<Request>, ApiError> {
+    let priority = convert::priority(&new.priority)?;
+    Ok(Json(convert::request(app.engine.request_reprioritise(&ctx, id, priority).await?)))
 }
 
 /// Asks again for what a finished request asked for.

@@ -8,6 +8,7 @@
 
 mod auth;
 mod authentication;
+mod bulk;
 mod database;
 mod events;
 mod limits;

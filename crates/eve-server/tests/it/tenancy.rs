@@ -12,12 +12,15 @@ use crate::server::TestServer;
 use crate::worker::FakeWorker;
 
 /// Every operation with a variable address, and what it means by it. A new one fails the test until it is here.
-const ADDRESSED: [(&str, Meaning); 11] = [
+const ADDRESSED: [(&str, Meaning); 14] = [
     ("GET /api/v1/requests/{id}", Meaning::Request),
     ("POST /api/v1/requests/{id}/cancel", Meaning::Request),
     ("POST /api/v1/requests/{id}/pause", Meaning::Request),
     ("POST /api/v1/requests/{id}/resume", Meaning::Request),
     ("POST /api/v1/requests/{id}/replay", Meaning::Request),
+    ("POST /api/v1/requests/{id}/reprioritise", Meaning::Request),
+    ("GET /api/v1/bulk-actions/{id}", Meaning::BulkAction),
+    ("POST /api/v1/bulk-actions/{id}/cancel", Meaning::BulkAction),
     ("GET /api/v1/requests/{id}/log", Meaning::Request),
     ("GET /api/v1/requests/{id}/diff", Meaning::Request),
     ("GET /api/v1/results/{request_id}", Meaning::Request),
@@ -31,6 +34,7 @@ const ADDRESSED: [(&str, Meaning); 11] = [
 #[derive(Clone, Copy)]
 enum Meaning {
     Request,
+    BulkAction,
     WorkerType,
     Own,
 }
@@ -45,6 +49,8 @@ async fn nothing_of_another_organization_can_be_reached() {
     let finished = server.ask("finished").await;
     FakeWorker::enter(&server).await.claim().await.succeed().await;
     let pending = server.ask("pending").await;
+    let all = json!({"action": "replay", "filter": {"all": true}});
+    let action = server.post("/bulk-actions", &all).await.text_at("id");
     let put = server.member(Method::PUT, "/worker-types/secret-type").json(&worker_type("Ours"));
     assert_eq!(Answer::to(put).await.status, 200);
 
@@ -58,6 +64,7 @@ async fn nothing_of_another_organization_can_be_reached() {
     for (name, meaning) in ADDRESSED {
         let targets: &[&str] = match meaning {
             Meaning::Request => &[&finished, &pending],
+            Meaning::BulkAction => &[&action],
             Meaning::WorkerType => &["secret-type"],
             Meaning::Own => &[],
         };
@@ -67,7 +74,11 @@ async fn nothing_of_another_organization_can_be_reached() {
             let path = path.trim_start_matches("/api/v1").replace("{id}", target).replace("{request_id}", target);
             let path = path.replace("{name}", target);
             for accept in ["application/json", "text/event-stream"] {
-                let answer = Answer::to(server.stranger(method.clone(), &path).header("accept", accept)).await;
+                let mut call = server.stranger(method.clone(), &path).header("accept", accept);
+                if name.ends_with("/reprioritise") {
+                    call = call.json(&json!({"priority": "HIGH"}));
+                }
+                let answer = Answer::to(call).await;
                 answer.is_problem(404, "not_found");
             }
         }
@@ -83,7 +94,8 @@ async fn lists_hold_only_what_is_ones_own() {
     worker.claim().await.succeed().await;
     server.ask("pending").await;
     let attempts = format!("/workers/{}/attempts", worker.id);
-    for path in ["/requests", "/queue", &attempts, "/events"] {
+    server.post("/bulk-actions", &json!({"action": "replay", "filter": {"status": ["failed"]}})).await;
+    for path in ["/requests", "/queue", &attempts, "/events", "/bulk-actions"] {
         let asked = |call: reqwest::RequestBuilder| Answer::to(call.header("accept", "application/json"));
         assert!(!asked(server.member(Method::GET, path)).await.items().is_empty(), "{path}");
         let items = asked(server.stranger(Method::GET, path)).await.items();

@@ -85,7 +85,7 @@ macro_rules! create {
                  unnest($17::int[]) AS timeout_seconds, unnest($18::smallint[]) AS max_attempts,
                  unnest($19::text[]) AS on_dependency_failure, unnest($20::smallint[]) AS priority,
                  unnest($21::timestamptz[]) AS run_at, unnest($22::int[]) AS open, unnest($23::uuid[]) AS attempt_id,
-                 unnest($24::uuid[]) AS worker_id, unnest($26::text[]) AS actor
+                 unnest($24::uuid[]) AS worker_id, unnest($25::text[]) AS blocked_by, unnest($26::text[]) AS actor
            ), made AS (
              INSERT INTO eve.requests (org_id, id, user_id, parent_id, replay_of, lane_id, title, prompt, repository,
                  branch, context, config, metadata, reply_to, harness, model, timeout_seconds, max_attempts,
@@ -93,7 +93,7 @@ macro_rules! create {
              SELECT $1, n.id, n.user_id, n.parent_id, n.replay_of, n.lane_id, n.title, n.prompt, n.repository,
                  n.branch, n.context, n.config, n.metadata, n.reply_to, n.harness, n.model, n.timeout_seconds,
                  n.max_attempts, n.on_dependency_failure, n.priority, n.run_at,
-                 CASE WHEN cardinality($25::uuid[]) > 0 THEN $25::uuid[] END
+                 n.blocked_by::uuid[]
              FROM new n
              WHERE n.lane_id = ANY (ARRAY(SELECT id FROM eve.lanes WHERE org_id = $1 AND id = ANY ($6)))
                AND n.user_id = ANY (ARRAY(SELECT user_id FROM eve.members WHERE org_id = $1 AND user_id = ANY ($3)))
@@ -136,10 +136,7 @@ macro_rules! create {
                 as &[Option<uuid::Uuid>],
             &$new.iter().map(|request| request.lease.as_ref().map(|lease| lease.worker_id.uuid())).collect::<Vec<_>>()
                 as &[Option<uuid::Uuid>],
-            &match $new {
-                [one] => one.blocked_by.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
-                _ => Vec::new(),
-            },
+            &$new.iter().map(|request| id_list(&request.blocked_by)).collect::<Vec<_>>() as &[Option<String>],
             &$new.iter().map(|request| request.actor.clone()).collect::<Vec<_>>()
         )
         .fetch_one($tx.conn())
@@ -153,6 +150,12 @@ macro_rules! create {
 
 fn texts(new: &[NewRequest], of: fn(&NewRequest) -> &Option<String>) -> Vec<Option<String>> {
     new.iter().map(|request| of(request).clone()).collect()
+}
+
+/// Ids as the text of an array, since arrays within arrays would all have to be of one length.
+fn id_list(ids: &[RequestId]) -> Option<String> {
+    let texts: Vec<String> = ids.iter().map(|id| id.uuid().to_string()).collect();
+    (!texts.is_empty()).then(|| format!("{{{}}}", texts.join(",")))
 }
 
 /// Where the requests of a call go.

@@ -3,6 +3,7 @@
 use eve_api_types::PROBLEM_MEDIA_TYPE;
 use eve_api_types::Problem;
 use eve_api_types::ProblemCode;
+use eve_api_types::ProblemEntry;
 use reqwest::Response;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
@@ -64,14 +65,23 @@ pub(super) fn not_understood(place: &str, error: serde_json::Error) -> CliError 
 
 /// The server said no.
 pub(super) async fn refused(base: &str, response: Response) -> CliError {
+    let (error, entries) = refused_in_parts(base, response).await;
+    entries.into_iter().fold(error, |error, entry| error.hint(format!("{}: {}", entry.pointer, entry.detail)))
+}
+
+/// The same, with what is wrong with each part of a call that asks for many things.
+pub(super) async fn refused_in_parts(base: &str, response: Response) -> (CliError, Vec<ProblemEntry>) {
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let retry_after = header(RETRY_AFTER);
     let is_problem = header(CONTENT_TYPE).is_some_and(|value| value.starts_with(PROBLEM_MEDIA_TYPE));
     let body = response.text().await.unwrap_or_default();
     match serde_json::from_str::<Problem>(&body) {
-        Ok(problem) if is_problem => of_problem(problem, retry_after),
-        _ => of_status(base, status, &body),
+        Ok(mut problem) if is_problem => {
+            let entries = std::mem::take(&mut problem.errors);
+            (of_problem(problem, retry_after), entries)
+        }
+        _ => (of_status(base, status, &body), Vec::new()),
     }
 }
 

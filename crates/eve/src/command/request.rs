@@ -1,9 +1,11 @@
-//! `eve request`: everything about requests, one by one.
+//! `eve request`: everything about requests, one by one and many at once.
 
 pub(crate) mod act;
 mod create;
+mod from_file;
 mod get;
 mod list;
+mod many;
 
 use clap::Args;
 use clap::Subcommand;
@@ -34,6 +36,7 @@ enum RequestCommand {
     Pause(act::PauseArgs),
     Resume(act::ResumeArgs),
     Replay(act::ReplayArgs),
+    Reprioritise(act::ReprioritiseArgs),
 }
 
 /// Hands over to the subcommand.
@@ -43,10 +46,11 @@ pub(crate) async fn run(app: &App, args: RequestArgs) -> Result<(), CliError> {
         RequestCommand::List(args) => Box::pin(list::run(app, args)).await,
         RequestCommand::Get(args) => Box::pin(get::run(app, args)).await,
         RequestCommand::Logs(args) => Box::pin(logs::run_for_request(app, args)).await,
-        RequestCommand::Cancel(args) => act::cancel(app, args).await,
+        RequestCommand::Cancel(args) => Box::pin(act::cancel(app, args)).await,
         RequestCommand::Pause(args) => act::pause(app, args).await,
         RequestCommand::Resume(args) => act::resume(app, args).await,
-        RequestCommand::Replay(args) => act::replay(app, args).await,
+        RequestCommand::Replay(args) => Box::pin(act::replay(app, args)).await,
+        RequestCommand::Reprioritise(args) => Box::pin(act::reprioritise(app, args)).await,
     }
 }
 

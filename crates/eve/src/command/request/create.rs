@@ -1,5 +1,6 @@
 //! `eve request create`: asks for something, with everything that a request can say.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::from_file;
 use crate::command::App;
 use crate::command::new_request::NewRequestArgs;
 use crate::command::new_request::duration;
@@ -18,16 +20,31 @@ use crate::error::CliError;
 use crate::live;
 use crate::output::Format;
 
-/// Create a request and print its id
+/// Create a request and print its id, or all requests of a file
+///
+/// A file has one JSON object a line, with the fields of the API: `{\"prompt\": \"Lint\", \"ref\": \"lint\"}`. With `ref` a line has
+/// a name, and others say `\"blocked_by\": [\"ref:lint\"]` or `\"parent_id\": \"ref:lint\"`, before or after it. All of the file is
+/// checked before anything is created. It goes out in calls of up to 1000 requests, each of which is created as a whole or not
+/// at all. Run it again after an interruption: for 48 hours, what the same file created is not created twice. To create it
+/// twice on purpose, give each run an --idempotency-key of its own.
 #[derive(Debug, Args)]
+#[command(mut_arg("prompt", |arg| arg.required_unless_present_any(["file", "from"])))]
 #[command(after_help = "\
 Examples:
   eve request create \"Update the dependencies\" --repo https://github.com/example/app --priority LOW
   eve request create \"Write the release notes\" --blocked-by 8k2m4n6p --wait --wait-timeout 1h
-  eve request create --file nightly.md --run-at 2026-01-31T02:00:00Z --idempotency-key nightly-2026-01-31")]
+  eve request create --file nightly.md --run-at 2026-01-31T02:00:00Z --idempotency-key nightly-2026-01-31
+  eve request create --from requests.jsonl --dry-run
+  generate | eve request create --from - -o jsonl > created.jsonl")]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
     new: NewRequestArgs,
+    /// Create all requests of this file, one JSON object a line; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["NewRequestArgs", "blocked_by", "on_dependency_failure", "run_at", "max_attempts", "project", "parent", "metadata", "wait"])]
+    from: Option<PathBuf>,
+    /// Only check the file
+    #[arg(long, requires = "from")]
+    dry_run: bool,
     /// A request that must be finished first; may be given more than once
     #[arg(long, value_name = "ID")]
     blocked_by: Vec<String>,
@@ -60,8 +77,11 @@ pub(crate) struct CreateArgs {
     wait_timeout: Option<Duration>,
 }
 
-/// Creates the request.
+/// Creates the request, or those of a file.
 pub(crate) async fn run(app: &App, args: CreateArgs) -> Result<(), CliError> {
+    if let Some(path) = &args.from {
+        return from_file::run(app, path, args.idempotency_key.as_deref(), args.dry_run).await;
+    }
     let client = app.client()?;
     let mut blocked_by = Vec::new();
     for text in &args.blocked_by {

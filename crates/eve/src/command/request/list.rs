@@ -7,6 +7,7 @@ use eve_api_types::RequestStatus;
 use eve_core::ProjectId;
 use jiff::Timestamp;
 
+use super::many::moment;
 use crate::client::PAGE_SIZE;
 use crate::client::RequestFilter;
 use crate::command::App;
@@ -38,6 +39,15 @@ pub(crate) struct ListArgs {
     /// Only those that this request created
     #[arg(long, value_name = "ID")]
     parent: Option<String>,
+    /// Only those asked since this time (RFC 3339), or since so long ago, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    created_after: Option<Timestamp>,
+    /// Only those asked before this time, or longer ago than this
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    created_before: Option<Timestamp>,
+    /// Only those with this in their title or prompt
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
     /// At most so many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -60,6 +70,9 @@ pub(crate) async fn run(app: &App, args: ListArgs) -> Result<(), CliError> {
         worker_type: args.worker_type,
         project_id: args.project.map(|id| id.to_string()),
         parent_id,
+        created_after: args.created_after,
+        created_before: args.created_before,
+        text: args.text,
         limit: PAGE_SIZE,
         cursor: None,
     };
@@ -81,7 +94,7 @@ pub(crate) async fn run(app: &App, args: ListArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn status(text: &str) -> Result<RequestStatus, String> {
+pub(super) fn status(text: &str) -> Result<RequestStatus, String> {
     let names = || RequestStatus::ALL.map(RequestStatus::name).join(", ");
     let found = RequestStatus::ALL.into_iter().find(|status| status.name() == text.trim());
     found.ok_or_else(|| format!("there is no such status; use some of {}", names()))
