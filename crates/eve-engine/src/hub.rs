@@ -13,17 +13,20 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use eve_core::AttemptId;
 use eve_core::OrgId;
 use eve_core::RequestId;
 use eve_store::Store;
 use eve_store::listen::Listener;
+use eve_store::listen::ListenerState;
 use eve_store::listen::Wake;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Error;
+use crate::clock;
 
 /// Least time between two notifications to other processes.
 const COALESCE: Duration = Duration::from_millis(10);
@@ -35,6 +38,10 @@ const OUTBOX: usize = 512;
 const PAYLOAD_LEN: usize = 7000;
 /// The payload that says so.
 const EVERYTHING: &str = "*";
+/// How often a process notifies itself, to know how long notifications take.
+const PROBE: Duration = Duration::from_secs(10);
+/// What such a notification begins with; nobody waits for it.
+const PROBE_KIND: &str = "p:";
 
 /// What there may be news about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,9 +98,62 @@ struct Shared {
     others: AtomicBool,
     /// Fires when another process put something into a queue.
     queue: Arc<Notify>,
+    listener: Arc<ListenerState>,
+    probe: Mutex<Probe>,
+}
+
+/// Notifications of this process to itself.
+#[derive(Debug, Default)]
+struct Probe {
+    number: u64,
+    /// When the last one was sent, while it has not come back.
+    under_way: Option<Instant>,
+    /// How long the last one took that came back.
+    took: Option<Duration>,
+}
+
+/// How notifications of other processes reach this one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ListenerReport {
+    /// Whether the listening connection stands, as far as it noticed.
+    pub connected: bool,
+    /// How often it had to connect again.
+    pub reconnects: u64,
+    /// How long a notification takes from before it is sent until it is heard, its commit included: the last one that
+    /// came back, or the one that is under way if that takes longer already.
+    pub lag: Option<Duration>,
 }
 
 impl Shared {
+    fn probe(&self) -> MutexGuard<'_, Probe> {
+        self.probe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a probe, unless one is under way: a listener that is far behind need not hear more.
+    fn probe_begin(&self) -> Option<u64> {
+        let mut probe = self.probe();
+        if probe.under_way.is_some() && self.listener.connected() {
+            return None;
+        }
+        probe.number += 1;
+        probe.under_way = Some(clock::instant());
+        Some(probe.number)
+    }
+
+    fn probe_end(&self, text: &str) {
+        let mut probe = self.probe();
+        if text.parse() == Ok(probe.number)
+            && let Some(sent) = probe.under_way.take()
+        {
+            probe.took = Some(clock::instant().duration_since(sent));
+        }
+    }
+
+    /// Forgets a probe that cannot come back any more.
+    fn probe_lost(&self) {
+        self.probe().under_way = None;
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,14 +177,16 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) async fn start(store: &Store) -> Result<Self, Error> {
+        let listener = Listener::start(store).await?;
         let shared = Arc::new(Shared {
             registry: Mutex::default(),
             outgoing: Notify::new(),
             others: AtomicBool::new(true),
             queue: Arc::new(Notify::new()),
+            listener: listener.state(),
+            probe: Mutex::default(),
         });
-        let node = crate::auth::hex(&crate::clock::random::<6>());
-        let listener = Listener::start(store).await?;
+        let node = crate::auth::hex(&clock::random::<6>());
         let receive = tokio::spawn(receive(listener, shared.clone(), node.clone()));
         let send = tokio::spawn(send(store.clone(), shared.clone(), node));
         Ok(Self { shared, _tasks: [AbortOnDropHandle::new(receive), AbortOnDropHandle::new(send)] })
@@ -161,6 +223,17 @@ impl Hub {
         Waiter { topics, notify, shared: self.shared.clone() }
     }
 
+    /// How notifications reach this process.
+    pub(crate) fn listener_report(&self) -> ListenerReport {
+        let probe = self.shared.probe();
+        let pending = probe.under_way.map(|sent| clock::instant().duration_since(sent));
+        ListenerReport {
+            connected: self.shared.listener.connected(),
+            reconnects: self.shared.listener.reconnects(),
+            lag: probe.took.max(pending),
+        }
+    }
+
     /// Fires when another process put something into a queue.
     pub(crate) fn queue_news(&self) -> Arc<Notify> {
         self.shared.queue.clone()
@@ -170,10 +243,19 @@ impl Hub {
 async fn receive(mut listener: Listener, shared: Arc<Shared>, node: String) {
     loop {
         let topics = match listener.next().await {
-            Wake::Reconnected => vec![Topic::All],
+            Wake::Reconnected => {
+                shared.probe_lost();
+                vec![Topic::All]
+            }
             Wake::Notified(payload) => match payload.split_once(' ') {
                 Some((from, topics)) if from != node => topics.split(' ').filter_map(Topic::parse).collect(),
-                Some(_) | None => continue,
+                Some((_, own)) => {
+                    if let Some(number) = own.strip_prefix(PROBE_KIND) {
+                        shared.probe_end(number);
+                    }
+                    continue;
+                }
+                None => continue,
             },
         };
         shared.wake_local(&topics);
@@ -185,8 +267,22 @@ async fn receive(mut listener: Listener, shared: Arc<Shared>, node: String) {
 
 async fn send(store: Store, shared: Arc<Shared>, node: String) {
     let mut look = tokio::time::interval(LOOK_FOR_OTHERS);
+    let mut probe = tokio::time::interval(PROBE);
+    for one in [&mut look, &mut probe] {
+        one.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
+            _ = probe.tick() => {
+                if let Some(number) = shared.probe_begin() {
+                    let payload = format!("{node} {PROBE_KIND}{number}");
+                    if let Err(error) = eve_store::listen::notify(&store, &payload).await {
+                        shared.probe_lost();
+                        tracing::debug!(%error, "a notification to this process was not sent");
+                    }
+                }
+                continue;
+            }
             _ = look.tick() => {
                 // When it cannot be told, there may be others.
                 let others = eve_store::listen::listener_count(&store).await.is_ok_and(|count| count <= 1);

@@ -17,6 +17,7 @@ mod cursor;
 mod dispatch;
 mod error;
 mod event;
+mod health;
 mod hub;
 mod limit;
 mod metrics;
@@ -41,7 +42,13 @@ pub use eve_store::bulk::Candidate;
 pub use eve_store::event::EventPosition;
 pub use eve_store::event::EventRow;
 pub use eve_store::health::DatabaseHealth;
+pub use eve_store::health::Holder;
+pub use eve_store::health::HolderKind;
+pub use eve_store::health::HotTable;
+pub use eve_store::health::Losses;
+pub use eve_store::health::QueueAge;
 pub use eve_store::organization::Organization;
+pub use eve_store::places::Misplaced;
 pub use eve_store::queue::QueueDepth;
 pub use eve_store::request::RequestFilter;
 pub use eve_store::request::RequestRow;
@@ -66,11 +73,16 @@ pub use dispatch::Claim;
 pub use error::Error;
 pub use error::ErrorKind;
 pub use event::EventPage;
+pub use health::PlacesReport;
+pub use health::PlacesScope;
+pub use health::QueueHealth;
+pub use hub::ListenerReport;
 pub use hub::Topic;
 pub use hub::Waiter;
 pub use limit::InstallationLimits;
 pub use limit::Limit;
 pub use limit::LimitScope;
+pub use metrics::Counted;
 pub use metrics::Metrics;
 pub use request::BulkCreateOutcome;
 pub use request::BulkLine;
@@ -105,6 +117,7 @@ struct Inner {
     keys: auth::Keys,
     lease: LeaseTerms,
     metrics: Metrics,
+    gauges_read: health::GaugesRead,
     auth_cache: auth::Cache,
     started: std::time::Instant,
 }
@@ -156,6 +169,7 @@ impl Engine {
                 keys: auth::Keys::new(&secret, options.token_ttl),
                 lease: options.lease,
                 metrics,
+                gauges_read: health::GaugesRead::default(),
                 auth_cache: auth::Cache::default(),
                 started: clock::instant(),
             }),

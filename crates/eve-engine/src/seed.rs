@@ -1,5 +1,7 @@
 //! The worker types that come with Eve: the same files that a user can read, copy and change.
 
+use std::sync::LazyLock;
+
 use eve_store::worker_type::WorkerType;
 use serde::Deserialize;
 
@@ -34,6 +36,12 @@ fn skill(name: &str) -> Option<&'static str> {
     let (_, text) = SKILLS.iter().find(|(known, _)| *known == name)?;
     let body = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(*text, |(_, body)| body);
     Some(body.trim())
+}
+
+/// Whether a worker type comes with Eve, by its name.
+pub(crate) fn is_seeded(name: &str) -> bool {
+    static TYPES_OF_EVE: LazyLock<Vec<WorkerType>> = LazyLock::new(|| worker_types().unwrap_or_default());
+    TYPES_OF_EVE.iter().any(|kind| kind.name.as_str() == name)
 }
 
 /// The worker types of a new organization.

@@ -2,7 +2,6 @@
 
 use eve_core::WorkerId;
 use eve_store::health;
-use eve_store::health::DatabaseHealth;
 use eve_store::lease;
 use eve_store::organization;
 use eve_store::organization::Organization;
@@ -16,7 +15,6 @@ use crate::Engine;
 use crate::Error;
 use crate::OpContext;
 use crate::clock;
-use crate::metrics::TypeLabels;
 
 /// Most attempts in a worker's list.
 const WORKER_ATTEMPTS: i64 = 100;
@@ -106,33 +104,5 @@ impl Engine {
     /// When it does not.
     pub async fn database_ping(&self) -> Result<(), Error> {
         Ok(health::database_ping(self.store()).await?)
-    }
-
-    /// Facts about the database, for operators.
-    ///
-    /// # Errors
-    /// When the caller is no admin, or the database does not answer.
-    pub async fn database_health(&self, ctx: &OpContext) -> Result<DatabaseHealth, Error> {
-        ctx.require_admin()?;
-        let mut tx = self.store().platform().await?;
-        let health = health::database_health(&mut tx).await?;
-        tx.commit().await?;
-        Ok(health)
-    }
-
-    /// The counters of this process, with the queue's depth as it is now.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn metrics_render(&self) -> Result<String, Error> {
-        let mut tx = self.store().platform().await?;
-        let depth = queue::queue_depth_total(&mut tx).await?;
-        tx.commit().await?;
-        let gauge = &self.inner.metrics.queue_depth;
-        gauge.clear();
-        for lane in depth {
-            gauge.get_or_create(&TypeLabels { worker_type: lane.worker_type }).inc_by(lane.ready);
-        }
-        Ok(self.inner.metrics.render())
     }
 }

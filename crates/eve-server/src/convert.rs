@@ -1,6 +1,7 @@
 //! Between the engine's rows and the wire: by hand, so that a refactoring there cannot change an answer here.
 
 mod bulk;
+mod health;
 mod installation;
 mod requests;
 mod streams;
@@ -20,7 +21,9 @@ pub(crate) use bulk::bulk_preview;
 pub(crate) use bulk::created_requests;
 pub(crate) use bulk::line_faults;
 pub(crate) use bulk::line_names;
-pub(crate) use installation::database;
+pub(crate) use health::database;
+pub(crate) use health::places_report;
+pub(crate) use health::queue_health;
 pub(crate) use installation::limit;
 pub(crate) use installation::queue_lane;
 pub(crate) use installation::service;

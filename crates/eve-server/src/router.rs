@@ -129,6 +129,8 @@ fn looking() -> OpenApiRouter<App> {
         .routes(routes!(worker_types::worker_type_get, worker_types::worker_type_put))
         .routes(routes!(limits::limit_list, limits::limit_put))
         .routes(routes!(status::queue_depth))
+        .routes(routes!(status::queue_health))
+        .routes(routes!(status::places_check))
         .routes(routes!(status::status_get))
         .routes(routes!(status::service_list))
         .routes(routes!(status::database_health))

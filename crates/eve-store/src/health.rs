@@ -1,5 +1,9 @@
 //! What an operator wants to know about the database.
 
+mod horizon;
+mod hot_tables;
+mod queue_ages;
+
 use sqlx::Row;
 
 use crate::PlatformTx;
@@ -7,6 +11,18 @@ use crate::Store;
 use crate::StoreError;
 use crate::Tx;
 use crate::error::During;
+
+pub use horizon::Holder;
+pub use horizon::HolderKind;
+pub use horizon::holder_list;
+pub use hot_tables::HOT_TABLES;
+pub use hot_tables::HotTable;
+pub use hot_tables::hot_table_list;
+pub use queue_ages::Losses;
+pub use queue_ages::QueueAge;
+pub use queue_ages::Whose;
+pub use queue_ages::loss_count;
+pub use queue_ages::queue_age_list;
 
 /// Facts about the database and the log-in.
 #[derive(Debug, Clone)]
@@ -21,10 +37,24 @@ pub struct DatabaseHealth {
     pub owned_tables: i64,
     /// Tables of Eve's with an `org_id` but without forced row-level security, which should be none.
     pub unprotected_tables: Vec<String>,
-    /// Seconds since the oldest snapshot that holds back vacuum was taken.
+    /// Seconds since the oldest snapshot that holds back vacuum was taken, as far as that can be seen.
     pub oldest_snapshot_seconds: f64,
+    /// Transactions that began since the oldest of those that hold back vacuum.
+    pub oldest_snapshot_transactions: i64,
+    /// Who holds back vacuum, the oldest first.
+    pub holders: Vec<Holder>,
+    /// Whether the state of other log-ins' connections can be seen.
+    pub sees_others: bool,
     /// Dead rows in the hot tables.
     pub dead_rows: i64,
+    /// Each of the hot tables.
+    pub hot_tables: Vec<HotTable>,
+    /// Longest run of one of Eve's own statements in milliseconds; 0 is no limit.
+    pub statement_timeout_ms: i64,
+    /// Longest rest inside one of Eve's own transactions in milliseconds; 0 is no limit.
+    pub idle_in_transaction_timeout_ms: i64,
+    /// How full the queue of notifications is, from 0 to 1: at 1, commits that notify fail.
+    pub notification_queue: f64,
     /// Whether commits are durable.
     pub durable: bool,
     /// Whether the extension for semantic search can be installed.
@@ -50,25 +80,39 @@ pub async fn database_health(tx: &mut PlatformTx) -> Result<DatabaseHealth, Stor
                       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'org_id' AND NOT a.attisdropped
                       WHERE n.nspname = 'eve' AND c.relkind IN ('r', 'p')
                         AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1) AS unprotected,
-                coalesce((SELECT extract(epoch FROM max(now() - xact_start))::float8 FROM pg_stat_activity
-                          WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()), 0) AS oldest,
-                coalesce((SELECT sum(n_dead_tup)::bigint FROM pg_stat_user_tables
-                          WHERE schemaname = 'eve' AND relname IN ('queue', 'leases', 'parked', 'dependencies', 'workers')), 0) AS dead,
+                pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_others,
+                (SELECT setting::int8 FROM pg_settings WHERE name = 'statement_timeout') AS statement_timeout_ms,
+                (SELECT setting::int8 FROM pg_settings
+                 WHERE name = 'idle_in_transaction_session_timeout') AS idle_in_transaction_timeout_ms,
+                pg_notification_queue_usage() AS notification_queue,
                 current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS durable,
                 EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') AS vector",
     )
     .fetch_one(tx.conn())
     .await
     .during("database_health")?;
-    let read = || -> Result<DatabaseHealth, sqlx::Error> {
+    let holders = holder_list(tx).await?;
+    let hot_tables = hot_table_list(tx).await?;
+    let read = move || -> Result<DatabaseHealth, sqlx::Error> {
         Ok(DatabaseHealth {
             server_version: row.try_get("server_version")?,
             login_role: row.try_get("login_role")?,
             login_is_privileged: row.try_get("privileged")?,
             owned_tables: row.try_get("owned")?,
             unprotected_tables: row.try_get("unprotected")?,
-            oldest_snapshot_seconds: row.try_get("oldest")?,
-            dead_rows: row.try_get("dead")?,
+            oldest_snapshot_seconds: holders
+                .iter()
+                .filter(|one| one.transactions.is_some())
+                .filter_map(|one| one.seconds)
+                .fold(0.0, f64::max),
+            oldest_snapshot_transactions: holders.iter().filter_map(|one| one.transactions).max().unwrap_or(0),
+            holders,
+            sees_others: row.try_get("sees_others")?,
+            dead_rows: hot_tables.iter().map(|table| table.dead_rows).sum(),
+            hot_tables,
+            statement_timeout_ms: row.try_get("statement_timeout_ms")?,
+            idle_in_transaction_timeout_ms: row.try_get("idle_in_transaction_timeout_ms")?,
+            notification_queue: row.try_get("notification_queue")?,
             durable: row.try_get("durable")?,
             vector_available: row.try_get("vector")?,
         })

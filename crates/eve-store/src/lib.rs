@@ -23,6 +23,7 @@ pub mod listen;
 mod migrate;
 pub mod organization;
 pub mod parked;
+pub mod places;
 pub mod project;
 pub mod queue;
 pub mod request;

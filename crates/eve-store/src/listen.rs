@@ -1,5 +1,9 @@
 //! Notifications between processes: they only ever wake somebody who then reads.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
@@ -22,9 +26,35 @@ pub enum Wake {
     Reconnected,
 }
 
+/// How a listener's connection fares, for whoever watches it.
+#[derive(Debug, Default)]
+pub struct ListenerState {
+    connected: AtomicBool,
+    reconnects: AtomicU64,
+}
+
+impl ListenerState {
+    /// Whether it is connected, as far as it noticed.
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// How often it had to connect again.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    fn reconnected(&self) -> Wake {
+        self.connected.store(true, Ordering::Relaxed);
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+        Wake::Reconnected
+    }
+}
+
 /// Listens until dropped, connecting again as often as needed.
 #[derive(Debug)]
 pub struct Listener {
+    state: Arc<ListenerState>,
     store: Store,
     inner: Option<PgListener>,
     rest: Duration,
@@ -33,9 +63,15 @@ pub struct Listener {
 impl Listener {
     /// Registers before it returns, so that whatever is read afterwards misses nothing.
     pub async fn start(store: &Store) -> Result<Self, StoreError> {
-        let mut listener = Self { store: store.clone(), inner: None, rest: RECONNECT.0 };
+        let mut listener = Self { state: Arc::default(), store: store.clone(), inner: None, rest: RECONNECT.0 };
         listener.connect().await.during("listen")?;
+        listener.state.connected.store(true, Ordering::Relaxed);
         Ok(listener)
+    }
+
+    /// How its connection fares, now and later.
+    pub fn state(&self) -> Arc<ListenerState> {
+        self.state.clone()
     }
 
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
@@ -55,17 +91,18 @@ impl Listener {
                         return Wake::Notified(notification.payload().to_owned());
                     }
                     // The driver has connected again by itself.
-                    Ok(None) => return Wake::Reconnected,
+                    Ok(None) => return self.state.reconnected(),
                     Err(error) => {
                         tracing::warn!(%error, "the listening connection failed");
                         self.inner = None;
+                        self.state.connected.store(false, Ordering::Relaxed);
                     }
                 }
             }
             tokio::time::sleep(self.rest).await;
             self.rest = (self.rest * 2).min(RECONNECT.1);
             match self.connect().await {
-                Ok(()) => return Wake::Reconnected,
+                Ok(()) => return self.state.reconnected(),
                 Err(error) => tracing::warn!(%error, rest = ?self.rest, "cannot listen yet"),
             }
         }

@@ -50,6 +50,14 @@ pub async fn ensure_roles(owner: &PgConnectOptions, service: &PgConnectOptions) 
                      EXECUTE format('GRANT %I TO %I', name, login);
                  END IF;
              END LOOP;
+             -- So that it can be told who holds back vacuum. Only some may give this away; without it less is seen.
+             IF NOT pg_has_role('eve_platform', 'pg_read_all_stats', 'USAGE') THEN
+                 BEGIN
+                     GRANT pg_read_all_stats TO eve_platform;
+                 EXCEPTION WHEN insufficient_privilege THEN
+                     NULL;
+                 END;
+             END IF;
          END
          $$",
     )

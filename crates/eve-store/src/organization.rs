@@ -115,6 +115,15 @@ pub async fn organization_get(tx: &mut OrgTx) -> Result<Option<Organization>, St
     Ok(row.map(|row| Organization { id: OrgId::from_uuid(row.id), slug: row.slug, name: row.name }))
 }
 
+/// The organization that the installation was founded with.
+pub async fn organization_first(tx: &mut PlatformTx) -> Result<Option<OrgId>, StoreError> {
+    let id = sqlx::query_scalar!("SELECT id FROM eve.organizations ORDER BY id LIMIT 1")
+        .fetch_optional(tx.conn())
+        .await
+        .during("organization_first")?;
+    Ok(id.map(OrgId::from_uuid))
+}
+
 /// Every organization, by slug.
 pub async fn organization_list(tx: &mut PlatformTx) -> Result<Vec<Organization>, StoreError> {
     let rows = sqlx::query!("SELECT id, slug, name FROM eve.organizations ORDER BY slug LIMIT 1000")

@@ -34,6 +34,7 @@ const ROLES: &str = "CREATE ROLE eve_owner LOGIN;
 CREATE ROLE eve_service LOGIN NOINHERIT;
 CREATE ROLE eve_platform NOLOGIN;
 GRANT eve_platform TO eve_service;
+GRANT pg_read_all_stats TO eve_platform;
 CREATE DATABASE eve OWNER eve_owner;";
 
 /// What a server for tests is started with: quick, and gone with the power.
@@ -47,7 +48,7 @@ pub struct TestDatabase {
     server: Child,
     dir: tempfile::TempDir,
     programs: PathBuf,
-    settings: &'static [&'static str],
+    settings: Vec<&'static str>,
 }
 
 impl TestDatabase {
@@ -56,7 +57,15 @@ impl TestDatabase {
     /// # Panics
     /// When there is no PostgreSQL on this host, or it does not start: a test without a database proves nothing.
     pub fn start() -> Self {
-        Self::start_with(&FAST)
+        Self::start_with(FAST.to_vec())
+    }
+
+    /// The same with settings that a test needs beside, such as `max_prepared_transactions=2`.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with_settings(settings: &[&'static str]) -> Self {
+        Self::start_with([FAST.as_slice(), settings].concat())
     }
 
     /// Starts one that keeps what it commits, as a deployment's does: for benchmarks.
@@ -64,16 +73,16 @@ impl TestDatabase {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_durable() -> Self {
-        Self::start_with(&DURABLE)
+        Self::start_with(DURABLE.to_vec())
     }
 
     #[expect(clippy::expect_used, reason = "a test that cannot have its database has failed")]
-    fn start_with(settings: &'static [&'static str]) -> Self {
+    fn start_with(settings: Vec<&'static str>) -> Self {
         let programs = programs().expect("a PostgreSQL 15 or later: apt-get install postgresql");
         let template = template(&programs).expect("the template cluster");
         let dir = directory().expect("a directory");
         copy(&template, &dir.path().join("data")).expect("a copy of the template");
-        let server = start(&programs, dir.path(), settings).expect("a running PostgreSQL");
+        let server = start(&programs, dir.path(), &settings).expect("a running PostgreSQL");
         Self { server, dir, programs, settings }
     }
 
@@ -112,7 +121,7 @@ impl TestDatabase {
     /// When it does not come back.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
         self.kill();
-        self.server = start(&self.programs, self.dir.path(), self.settings)?;
+        self.server = start(&self.programs, self.dir.path(), &self.settings)?;
         Ok(())
     }
 
@@ -129,7 +138,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The newest PostgreSQL of the system, or the one that Eve provisioned.
+/// The PostgreSQL in the directory that `EVE_TEST_PG_BIN` names, else the newest of the system.
 fn programs() -> Option<PathBuf> {
     if let Some(dir) = std::env::var_os("EVE_TEST_PG_BIN") {
         return Some(dir.into());
@@ -143,6 +152,12 @@ fn programs() -> Option<PathBuf> {
         .collect();
     found.sort();
     found.pop().map(|(_, bin)| bin)
+}
+
+/// A client program: of the same version if it is there, else the system's, which speaks to every server.
+fn client(programs: &Path, name: &str) -> PathBuf {
+    let own = programs.join(name);
+    if own.is_file() { own } else { name.into() }
 }
 
 /// Whether programs have to be run as somebody else, because PostgreSQL refuses root.
@@ -216,7 +231,7 @@ fn start(programs: &Path, dir: &Path, settings: &[&str]) -> io::Result<Child> {
     let socket = dir.join(format!(".s.PGSQL.{PORT}"));
     let end = Instant::now() + START_LIMIT;
     while Instant::now() < end {
-        let ready = Command::new(programs.join("pg_isready"))
+        let ready = Command::new(client(programs, "pg_isready"))
             .arg("-q")
             .arg("-h")
             .arg(dir)
@@ -268,7 +283,7 @@ fn template(programs: &Path) -> io::Result<PathBuf> {
 
 fn fill(programs: &Path, dir: &Path) -> io::Result<()> {
     let psql = |role: &str, database: &str, sql: &str| {
-        let mut command = Command::new(programs.join("psql"));
+        let mut command = Command::new(client(programs, "psql"));
         command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", role, "-d", database, "-p", &PORT.to_string()]);
         command.arg("-h").arg(dir);
         command.args(["-c", sql]);
@@ -289,10 +304,11 @@ fn fill(programs: &Path, dir: &Path) -> io::Result<()> {
     })
 }
 
-/// FNV-1a over the migrations and the programs' path: no need for more.
+/// FNV-1a over the migrations, the roles and the programs' path: no need for more.
 fn fingerprint(programs: &Path) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let texts = MIGRATIONS.iter().map(|text| text.as_bytes()).chain([programs.as_os_str().as_encoded_bytes()]);
+    let texts = MIGRATIONS.iter().chain([&ROLES]).map(|text| text.as_bytes());
+    let texts = texts.chain([programs.as_os_str().as_encoded_bytes()]);
     for byte in texts.flatten() {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }

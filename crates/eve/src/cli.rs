@@ -173,8 +173,13 @@ pub(crate) struct WorkerArgs {
 #[command(after_help = "\
 Examples:
   eve doctor
+  eve doctor --deep
   eve doctor -o json")]
-pub(crate) struct DoctorArgs {}
+pub(crate) struct DoctorArgs {
+    /// Look at every request whether it is in exactly one place, not only at the newest
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
 
 /// See Eve at work: a small repository, a scripted agent, no key needed
 #[derive(Debug, Args)]

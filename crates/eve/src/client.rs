@@ -18,6 +18,8 @@ use eve_api_types::LimitSetting;
 use eve_api_types::LogEntry;
 use eve_api_types::NewRequest;
 use eve_api_types::Page;
+use eve_api_types::PlacesReport;
+use eve_api_types::QueueHealth;
 use eve_api_types::QueueLane;
 use eve_api_types::Request;
 use eve_api_types::RequestDetail;
@@ -169,6 +171,23 @@ impl Client {
     /// What waits.
     pub(crate) async fn queue(&self) -> Result<Page<QueueLane>, CliError> {
         self.get("queue", &()).await
+    }
+
+    /// What the queue knows about itself.
+    pub(crate) async fn queue_health(&self) -> Result<QueueHealth, CliError> {
+        self.get("queue/health", &()).await
+    }
+
+    /// Whether the newest requests are in exactly one place each.
+    pub(crate) async fn places(&self) -> Result<PlacesReport, CliError> {
+        self.get("queue/places", &()).await
+    }
+
+    /// The same for all requests, a page at a time.
+    pub(crate) async fn places_deep(&self, after: Option<&str>) -> Result<PlacesReport, CliError> {
+        let mut query = vec![("deep", "true")];
+        query.extend(after.map(|after| ("after", after)));
+        self.get("queue/places", &query).await
     }
 
     /// What the server knows about its database.

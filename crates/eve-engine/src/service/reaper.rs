@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use eve_core::FailureClass;
 use eve_core::RequestEvent;
+use eve_core::RequestState;
 use eve_store::lease;
 use eve_store::worker;
 
@@ -60,6 +62,7 @@ impl Service for Reaper {
         let mut tx = engine.store().platform().await?;
         let lost = worker::worker_expire(&mut tx).await?.len();
         tx.commit().await?;
+        engine.metrics().workers_lost.inc_by(u64::try_from(lost).unwrap_or(0));
         let calm = if lost > 0 { 0 } else { self.calm.load(Ordering::Relaxed).saturating_add(1) };
         self.calm.store(calm, Ordering::Relaxed);
         if calm > LOOK_ROUNDS && calm % LOOK_ROUNDS != 0 {
@@ -86,10 +89,13 @@ async fn reap(engine: &Engine) -> Result<usize, Error> {
         let event = RequestEvent::LeaseExpired { fence: before.life.fence };
         decided.push(transition::decide_taken(before, &event)?);
     }
+    let quarantine = RequestState::Failed(FailureClass::Quarantined);
+    let quarantined = decided.iter().filter(|one| one.transition.life.state == quarantine).count();
     let mut aftermath = Aftermath::default();
     transition::write(&mut tx, decided, &mut aftermath).await?;
     tx.commit().await?;
     engine.metrics().takeovers.inc_by(u64::try_from(count).unwrap_or(0));
+    engine.metrics().quarantined.inc_by(u64::try_from(quarantined).unwrap_or(0));
     engine.inner.dispatcher.finish(aftermath);
     Ok(count)
 }

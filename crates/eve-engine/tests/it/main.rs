@@ -8,6 +8,7 @@ mod claims;
 mod dependencies;
 mod events;
 mod harness;
+mod health;
 mod limits;
 mod many;
 mod services;

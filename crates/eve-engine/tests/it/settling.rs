@@ -56,7 +56,8 @@ async fn a_second_settlement_and_every_write_with_an_old_fence_are_refused() {
     }
     assert_eq!(world.count("SELECT count(*) FROM eve.results WHERE status = 'success'"), 1);
     assert_eq!(world.count("SELECT count(*) FROM eve.attempt_events"), 0);
-    assert!(world.engine.metrics().render().contains("eve_stale_writes_total{operation=\"attempt_settle\"} 1"));
+    let metrics = world.engine.metrics_render().await.expect("rendered");
+    assert!(metrics.contains("eve_stale_writes_total{operation=\"attempt_settle\"} 1"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,6 @@
 //! The installation: callers, worker types, limits, services, queue, database.
 
 use eve_api_types::ComponentHealth;
-use eve_api_types::DatabaseStatus;
 use eve_api_types::Limit;
 use eve_api_types::QueueLane;
 use eve_api_types::ServiceStatus;
@@ -9,7 +8,6 @@ use eve_api_types::Status;
 use eve_api_types::Token;
 use eve_api_types::WhoAmI;
 use eve_api_types::WorkerType;
-use eve_engine::DatabaseHealth;
 use eve_engine::IssuedToken;
 use eve_engine::OpContext;
 use eve_engine::Organization;
@@ -138,20 +136,5 @@ pub(crate) fn status(view: StatusView) -> Status {
         running: view.running,
         queue: view.queue.into_iter().map(queue_lane).collect(),
         uptime_seconds: view.uptime_seconds,
-    }
-}
-
-/// What an operator wants to know about the database.
-pub(crate) fn database(health: DatabaseHealth) -> DatabaseStatus {
-    DatabaseStatus {
-        server_version: health.server_version,
-        login_role: health.login_role,
-        login_is_privileged: health.login_is_privileged,
-        owned_tables: health.owned_tables,
-        unprotected_tables: health.unprotected_tables,
-        oldest_snapshot_seconds: health.oldest_snapshot_seconds,
-        dead_rows: health.dead_rows,
-        durable: health.durable,
-        vector_available: health.vector_available,
     }
 }

@@ -54,6 +54,8 @@ async fn roles(connection: &mut PgConnection, credentials: &Credentials, major: 
         make_role(connection, role.name(), &format!("LOGIN {inherit} PASSWORD '{password}'")).await?;
     }
     make_role(connection, PLATFORM_ROLE, "NOLOGIN").await?;
+    // So that it can be told who holds back vacuum.
+    run(connection, "grant a role", format!("GRANT pg_read_all_stats TO {PLATFORM_ROLE}")).await?;
     let options = if major >= GRANT_OPTIONS_MAJOR { " WITH INHERIT FALSE, SET TRUE" } else { "" };
     run(connection, "grant a role", format!("GRANT {PLATFORM_ROLE} TO {}{options}", Role::Service.name())).await
 }

@@ -1,5 +1,5 @@
 //! The promises of the embedded cluster, with a real PostgreSQL: the system's, and Eve's own where
-//! `EVE_TEST_RUNTIME_DIR` says that it is. They hold for root, who changes to another user, and for anybody else.
+//! `EVE_TEST_RUNTIME_DIR` says that it is; or the one that `EVE_TEST_PG_BIN` names. They hold for root, who changes to another user, and for anybody else.
 
 use std::env;
 use std::ffi::OsString;
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DATA_DIR: &str = "EVE_TEST_DATA_DIR";
 const BIN_DIR: &str = "EVE_TEST_BIN_DIR";
 const RUNTIME_DIR: &str = "EVE_TEST_RUNTIME_DIR";
+const PG_BIN: &str = "EVE_TEST_PG_BIN";
 
 /// The guard's process is this test, run again with the guard's arguments after `--`.
 #[test]
@@ -87,6 +88,9 @@ fn place() -> TempDir {
 }
 
 async fn bin_dirs() -> Vec<PathBuf> {
+    if let Some(bin_dir) = env::var_os(PG_BIN) {
+        return vec![bin_dir.into()];
+    }
     let runtime_dir = env::var_os(RUNTIME_DIR).map(PathBuf::from);
     let nowhere = PathBuf::from("/nonexistent");
     let mut found = Vec::new();

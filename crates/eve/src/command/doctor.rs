@@ -3,7 +3,9 @@
 //! Each check is one line: what was looked at, how it is, and the next step where one is needed. A check that
 //! cannot be made because an earlier one failed says so instead of being left out.
 
+mod database;
 mod host;
+mod queue;
 mod server;
 
 use eve_api_types::ComponentHealth;
@@ -48,9 +50,9 @@ impl Check {
 }
 
 /// Checks this host and the server.
-pub(crate) async fn run(app: &App, _args: DoctorArgs) -> Result<(), CliError> {
+pub(crate) async fn run(app: &App, args: DoctorArgs) -> Result<(), CliError> {
     let mut checks = host::checks(&app.config).await;
-    checks.extend(server::checks(app).await);
+    checks.extend(server::checks(app, args.deep).await);
     match app.output.format {
         Format::Table => show(app, &checks)?,
         Format::Json => app.output.json(&checks)?,

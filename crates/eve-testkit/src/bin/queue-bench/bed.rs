@@ -10,6 +10,7 @@ use eve_engine::BootstrapOptions;
 use eve_engine::Claim;
 use eve_engine::Engine;
 use eve_engine::EngineOptions;
+use eve_engine::LeaseTerms;
 use eve_engine::NewWorker;
 use eve_engine::OpContext;
 use eve_engine::RetentionPeriods;
@@ -20,6 +21,7 @@ use eve_store::Store;
 use eve_store::StoreOptions;
 use eve_testkit::bench;
 use eve_testkit::database::TestDatabase;
+use jiff::SignedDuration;
 use sqlx::ConnectOptions;
 use sqlx::PgConnection;
 
@@ -30,8 +32,20 @@ use crate::cost::Cluster;
 const CONNECTIONS: u32 = 24;
 /// Attempts that the worker says it runs at once; the queue does not look at it.
 const SLOTS: i32 = 32;
+/// The worker of a measurement sends no heartbeats, so its lease outlasts the longest of them.
+const LEASE: SignedDuration = SignedDuration::from_hours(24);
 /// The worker types, one for each kind of scenario, so that none claims what another left.
-const TYPES: [&str; 3] = ["bench-enqueue", "bench-work", "bench-latency"];
+const TYPES: [&str; 9] = [
+    "bench-enqueue",
+    "bench-work",
+    "bench-latency",
+    "bench-backlog",
+    "bench-snapshot",
+    "bench-noisy",
+    "bench-races",
+    "bench-first",
+    "bench-then",
+];
 
 /// Everything that a scenario needs.
 pub(crate) struct Bed {
@@ -44,6 +58,7 @@ pub(crate) struct Bed {
     pub(crate) cluster: Option<Cluster>,
     services: Services,
     store: Store,
+    admin: PgConnectOptions,
 }
 
 impl Bed {
@@ -67,7 +82,8 @@ impl Bed {
             platform_connections: CONNECTIONS,
         });
         let keys = Bootstrap::run(&store, BootstrapOptions::default()).await?;
-        let engine = Engine::start(store.clone(), EngineOptions::default()).await?;
+        let options = EngineOptions { lease: LeaseTerms::with_ttl(LEASE), ..EngineOptions::default() };
+        let engine = Engine::start(store.clone(), options).await?;
         let owner = engine.authenticate(&keys.api_key).await?;
         for name in TYPES {
             engine.worker_type_put(&owner, &bench::worker_type(name)?).await?;
@@ -82,7 +98,20 @@ impl Bed {
         };
         let worker = engine.worker_register(&context(), &new).await?;
         let services = Services::start(&engine, RetentionPeriods::default());
-        Ok(Self { engine, owner, worker, beside, cluster, services, store })
+        Ok(Self { engine, owner, worker, beside, cluster, services, store, admin })
+    }
+
+    /// One more connection beside Eve's.
+    pub(crate) async fn another(&self) -> Result<PgConnection> {
+        self.admin.connect().await.context("cannot reach the database")
+    }
+
+    /// Founds another organization with a worker type, and says who its owner is.
+    pub(crate) async fn organization(&self, slug: &str, kind: &str) -> Result<OpContext> {
+        let key = Bootstrap::organization(&self.store, slug, &format!("{slug}@localhost")).await?;
+        let owner = self.engine.authenticate(&key).await?;
+        self.engine.worker_type_put(&owner, &bench::worker_type(kind)?).await?;
+        Ok(owner)
     }
 
     /// Takes waiting requests of one worker type, or waits for some.

@@ -10,6 +10,8 @@ use crate::baseline::Baseline;
 use crate::cost;
 use crate::cost::Cost;
 use crate::machine::Machine;
+use crate::stress;
+use crate::stress::Finding;
 
 /// CPU is told for so many requests.
 const CPU_UNIT: f64 = 10_000.0;
@@ -22,7 +24,10 @@ const HEAD: &str =
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) findings: Vec<Finding>,
     #[serde(serialize_with = "short")]
     pub(crate) peak_rss_mib: f64,
 }
@@ -167,9 +172,17 @@ impl Report {
         let mut out = String::new();
         self.machine.markdown(&mut out);
         out.push('\n');
-        out.push_str(HEAD);
+        if !self.rows.is_empty() {
+            out.push_str(HEAD);
+        }
         for row in &self.rows {
             row.markdown(&mut out);
+        }
+        if !self.findings.is_empty() {
+            out.push_str(stress::HEAD);
+        }
+        for finding in &self.findings {
+            finding.markdown(&mut out);
         }
         // Writing to a String cannot fail.
         let _ = writeln!(out, "\nPeak memory of the measuring process: {:.0} MiB.\n", self.peak_rss_mib);

@@ -167,7 +167,7 @@ async fn drain(bed: &Bed, of: Load) -> Result<Worked> {
 }
 
 /// What a worker does about an agent that had nothing to do.
-async fn carry_out(engine: &Engine, claim: &Claim) -> Result<()> {
+pub(crate) async fn carry_out(engine: &Engine, claim: &Claim) -> Result<()> {
     let context = bed::context();
     let report = bench::success();
     let settled = engine.attempt_settle(&context, vec![(FencedAttempt::from(claim), report)]).await?.pop();

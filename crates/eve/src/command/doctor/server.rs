@@ -1,17 +1,18 @@
-//! What the server says of itself: database, roles, services, workers.
+//! What the server says of itself: workers, services, and with the modules beside this one database and queue.
 
-use eve_api_types::DatabaseStatus;
 use eve_api_types::ServiceStatus;
 
 use super::Check;
+use super::database;
+use super::queue;
 use crate::client::Client;
 use crate::command::App;
 use crate::error::CliError;
 
-/// Age of the oldest snapshot, in seconds, from which on it costs the queue its speed.
-const OLD_SNAPSHOT: f64 = 600.0;
+/// What helps who may not look.
+const ADMIN: &str = "use the key of an owner or an admin";
 
-pub(super) async fn checks(app: &App) -> Vec<Check> {
+pub(super) async fn checks(app: &App, deep: bool) -> Vec<Check> {
     let client = match Client::new(&app.config) {
         Ok(client) => client,
         Err(error) => return vec![unreachable(&error)],
@@ -30,63 +31,26 @@ pub(super) async fn checks(app: &App) -> Vec<Check> {
         Check::fail("workers", "none is active", "start one with `eve worker`, or use `eve up`")
     });
     match client.database().await {
-        Ok(database) => checks.extend(self::database(&database)),
-        Err(error) => checks.push(Check::warn("database", error.to_string(), "use the key of an owner or an admin")),
+        Ok(found) => checks.extend(database::checks(&found)),
+        Err(error) => checks.push(Check::warn("database", error.to_string(), ADMIN)),
     }
+    match client.queue_health().await {
+        Ok(found) => checks.extend(queue::checks(&found)),
+        Err(error) => checks.push(Check::warn("queue", error.to_string(), ADMIN)),
+    }
+    checks.push(match queue::look_at_places(&client, deep).await {
+        Ok(look) => look.check(),
+        Err(error) => Check::warn("places", error.to_string(), ADMIN),
+    });
     match client.services().await {
         Ok(page) => checks.extend(page.items.iter().map(service)),
-        Err(error) => checks.push(Check::warn("services", error.to_string(), "use the key of an owner or an admin")),
+        Err(error) => checks.push(Check::warn("services", error.to_string(), ADMIN)),
     }
     checks
 }
 
 fn unreachable(error: &CliError) -> Check {
     Check::warn("server", error.to_string(), "start it with `eve up`; what it would say of itself is not checked")
-}
-
-fn database(found: &DatabaseStatus) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let durable = if found.durable { "durable" } else { "NOT durable" };
-    let vector = if found.vector_available { ", pgvector available" } else { "" };
-    let detail = format!("PostgreSQL {}, {durable}{vector}", found.server_version);
-    checks.push(if found.durable {
-        Check::ok("database", detail)
-    } else {
-        Check::fail("database", detail, "set fsync and synchronous_commit to on")
-    });
-    let role = &found.login_role;
-    checks.push(if found.login_is_privileged {
-        Check::fail(
-            "database role",
-            format!("{role} may pass row-level security"),
-            "log in as a role without SUPERUSER and BYPASSRLS; name the owner in server.migrate_database_url",
-        )
-    } else if found.owned_tables > 0 {
-        Check::warn(
-            "database role",
-            format!("{role} owns {} tables", found.owned_tables),
-            "log in as a role that owns nothing; name the owner in server.migrate_database_url",
-        )
-    } else {
-        Check::ok("database role", format!("{role} owns nothing and cannot pass row-level security"))
-    });
-    checks.push(if found.unprotected_tables.is_empty() {
-        Check::ok("row-level security", "forced on every tenant table")
-    } else {
-        Check::fail(
-            "row-level security",
-            found.unprotected_tables.join(", "),
-            "run the migrations of this version again",
-        )
-    });
-    let age = found.oldest_snapshot_seconds;
-    let detail = format!("oldest snapshot {age:.0} s, {} dead rows in the hot tables", found.dead_rows);
-    checks.push(if age > OLD_SNAPSHOT {
-        Check::warn("vacuum", detail, "find who holds it: SELECT * FROM pg_stat_activity ORDER BY backend_xmin")
-    } else {
-        Check::ok("vacuum", detail)
-    });
-    checks
 }
 
 fn service(found: &ServiceStatus) -> Check {
