@@ -68,6 +68,11 @@ test: ## Check and test everything, with the real agent CLIs
 	@$(MAKE) --no-print-directory lint
 	$(call step,tests,$(agent_clis); cargo nextest run $(CARGO_FLAGS) --workspace)
 	$(call step,documentation tests,cargo test $(CARGO_FLAGS) --quiet --workspace --doc)
+	$(call step,torture (a sample),cargo xtask torture --short)
+
+.PHONY: torture
+torture: ## Break a whole Eve for an hour, check what it promises, write docs/torture.md
+	$(call step,torture,cargo xtask torture --full)
 
 # The tests must use these very versions, and fail without them.
 agent_clis = \

@@ -20,6 +20,7 @@ Tasks:
   bench queue [ARGS]   Throughput of the queue; `bench queue --help` lists its arguments
   bench peers --peers DIR [--only NAMES] [--rounds N] [--scale N] [--tag NAME]
                        The queue beside other queues, into docs/benchmarks.md
+  torture [ARGS]       Break a whole Eve and check what it promises; `torture --help` lists its arguments
 
   --check              Change nothing, fail if the committed files are not what would be written
   -h, --help           Print this
@@ -39,6 +40,7 @@ pub(crate) enum Task {
     Openapi(Mode),
     Fmt(Mode),
     Bench(Bench),
+    Torture(Vec<String>),
 }
 
 /// What to do with the files that are generated.
@@ -62,7 +64,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Stri
     let mut args = args.into_iter();
     let task = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();
-    let wants_help = rest.iter().any(|arg| is_help(arg)) && !(task == "bench" && rest.starts_with(&["queue".into()]));
+    // These two have arguments and a help of their own.
+    let passes_on = task == "torture" || (task == "bench" && rest.starts_with(&["queue".into()]));
+    let wants_help = rest.iter().any(|arg| is_help(arg)) && !passes_on;
     if task.is_empty() || is_help(&task) || wants_help {
         return Ok(Task::Help);
     }
@@ -72,6 +76,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Stri
         "openapi" => mode(&rest).map(Task::Openapi),
         "fmt" => mode(&rest).map(Task::Fmt),
         "bench" => bench(&rest).map(Task::Bench),
+        "torture" => Ok(Task::Torture(rest)),
         other => Err(format!("there is no task `{other}`")),
     }
 }

@@ -12,6 +12,7 @@ mod process;
 mod schema;
 mod sqlx;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::io;
@@ -59,5 +60,6 @@ fn run(task: Task) -> Result<bool> {
         Task::Openapi(mode) => openapi::run(&workspace, mode),
         Task::Fmt(mode) => format::run(&workspace, mode),
         Task::Bench(bench) => bench::run(&workspace, bench).map(|()| true),
+        Task::Torture(args) => torture::run(&workspace, args),
     }
 }

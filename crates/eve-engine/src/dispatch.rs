@@ -29,6 +29,7 @@ use eve_core::LaneId;
 use eve_core::ProjectId;
 use eve_core::StateName;
 use eve_core::WorkerId;
+use eve_crash::Point;
 use eve_store::Store;
 use eve_store::lease::Fenced;
 use tokio::sync::oneshot;
@@ -270,11 +271,23 @@ impl Dispatcher {
         let answers = settle::write(&mut tx, &work.settlements, &mut aftermath).await?;
         let lanes: Vec<LaneId> = answers.iter().filter_map(Settled::lane).collect();
         self.catalog.learn_lanes(&mut tx, &lanes).await?;
+        if !answers.is_empty() {
+            eve_crash::pass(Point::SettleWritten);
+        }
         let claimed = match &work.plan {
             Some(plan) => self.take(&mut tx, plan).await?,
             None => claim::Claimed::default(),
         };
+        if claimed.count() > 0 {
+            eve_crash::pass(Point::ClaimTaken);
+        }
         tx.commit().await?;
+        if !answers.is_empty() {
+            eve_crash::pass(Point::SettleCommitted);
+        }
+        if claimed.count() > 0 {
+            eve_crash::pass(Point::ClaimCommitted);
+        }
         Ok(Done { answers, aftermath, claimed })
     }
 

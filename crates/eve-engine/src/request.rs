@@ -12,6 +12,7 @@ use eve_core::Refused;
 use eve_core::RequestEvent;
 use eve_core::RequestId;
 use eve_core::StateName;
+use eve_crash::Point;
 use eve_store::OrgTx;
 use eve_store::attempt;
 use eve_store::attempt::AttemptRow;
@@ -218,6 +219,7 @@ impl Engine {
         }
         let row = request::request_get(&mut tx, id).await?.ok_or_else(|| Error::not_found(id))?;
         tx.commit().await?;
+        eve_crash::pass(Point::RequestAloneCommitted);
         self.inner.metrics.count_created(&new);
         self.inner.dispatcher.finish(aftermath);
         Ok(CreateOutcome::Created(row))
@@ -335,6 +337,7 @@ impl Engine {
         transition::write(&mut tx, vec![decided], &mut aftermath).await?;
         let row = request::request_get(&mut tx, id).await?.ok_or_else(|| Error::not_found(format!("request {id}")))?;
         tx.commit().await?;
+        eve_crash::pass(Point::ChangeCommitted);
         self.inner.dispatcher.finish(aftermath);
         Ok(row)
     }

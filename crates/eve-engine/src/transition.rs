@@ -28,6 +28,7 @@ use eve_core::StateName;
 use eve_core::StopKind;
 use eve_core::Transition;
 use eve_core::WaitReason;
+use eve_crash::Point;
 use eve_store::StoreError;
 use eve_store::Tx;
 use eve_store::attempt;
@@ -135,7 +136,11 @@ async fn write_batch(
     decided: Vec<Decided<'_>>,
     aftermath: &mut Aftermath,
 ) -> Result<Vec<Finished>, StoreError> {
+    if decided.is_empty() {
+        return Ok(Vec::new());
+    }
     leave(tx, &decided).await?;
+    eve_crash::pass(Point::TransitionLeft);
     let (mut queued, mut parked, mut open, mut finished) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for one in &decided {
         let before = &one.before;
@@ -180,7 +185,11 @@ async fn write_batch(
     }
     queue::queue_enter(tx, &queued).await?;
     parked::parked_enter(tx, &parked, &open).await?;
+    eve_crash::pass(Point::TransitionEntered);
     record(tx, &decided, aftermath).await?;
+    if !finished.is_empty() {
+        eve_crash::pass(Point::TransitionFinished);
+    }
     Ok(finished)
 }
 
@@ -272,7 +281,13 @@ async fn record(tx: &mut impl Tx, decided: &[Decided<'_>], aftermath: &mut After
         }
     }
     attempt::attempt_record(tx, &attempts).await?;
+    if !attempts.is_empty() {
+        eve_crash::pass(Point::TransitionAttempts);
+    }
     result::result_write(tx, &results).await?;
+    if !results.is_empty() {
+        eve_crash::pass(Point::TransitionResults);
+    }
     event::event_append(tx, &events).await
 }
 

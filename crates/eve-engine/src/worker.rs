@@ -11,6 +11,7 @@ use eve_core::RequestId;
 use eve_core::StateName;
 use eve_core::WorkerId;
 use eve_core::WorkerTypeName;
+use eve_crash::Point;
 use eve_store::attempt_log;
 use eve_store::attempt_log::Appended;
 use eve_store::attempt_log::LogEntry;
@@ -124,6 +125,7 @@ impl Engine {
         let mut tx = self.store().platform().await?;
         let id = worker::worker_register(&mut tx, new, self.inner.lease.ttl).await?;
         tx.commit().await?;
+        eve_crash::pass(Point::WorkerEntered);
         tracing::info!(worker_id = %id, name = new.name, key = ctx.name, slots = new.slots, "worker entered");
         Ok(id)
     }
@@ -201,6 +203,7 @@ impl Engine {
             .collect();
         event::event_append(&mut tx, &events).await?;
         tx.commit().await?;
+        eve_crash::pass(Point::StartCommitted);
         self.hub().wake(&[Topic::Events(standing.org_id), Topic::Request(standing.id)]);
         Ok(())
     }
@@ -258,6 +261,7 @@ impl Engine {
             transition::write(&mut tx, decided, &mut aftermath).await?;
         }
         tx.commit().await?;
+        eve_crash::pass(Point::HeartbeatCommitted);
         self.inner.dispatcher.finish(aftermath);
         Ok(signals.into_iter().map(WorkerSignal::from).collect())
     }
@@ -290,6 +294,7 @@ impl Engine {
                     }
                 }
                 tx.commit().await?;
+                eve_crash::pass(Point::LogCommitted);
                 self.hub().wake(&[Topic::Request(attempt.request_id)]);
                 Ok(())
             }

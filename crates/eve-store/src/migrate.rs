@@ -1,18 +1,28 @@
 //! Brings the schema up to date, forward only.
 
+use eve_crash::Point;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::StoreError;
 use crate::error::During;
 
-/// Applies every migration that is missing. Safe to run from many processes at once: the migrator holds a lock.
+/// Applies every migration that is missing, each in a transaction of its own. Safe to run from many processes at once: the migrator holds a lock.
 ///
 /// # Errors
 /// When the log-in may not create in the database, or the database is newer than this program.
 pub async fn migrate(owner: &PgConnectOptions) -> Result<(), StoreError> {
     let mut conn = owner.clone().application_name("eve-migrate").connect().await.during("migrate_connect")?;
-    sqlx::migrate!("./migrations").run(&mut conn).await.map_err(|error| StoreError::Migrate(Box::new(error)))
+    let migrator = sqlx::migrate!("./migrations");
+    for (index, migration) in migrator.iter().enumerate() {
+        if index > 0 {
+            eve_crash::pass(Point::MigrationNext);
+        }
+        let applied = migrator.run_to(migration.version, &mut conn).await;
+        applied.map_err(|error| StoreError::Migrate(Box::new(error)))?;
+    }
+    eve_crash::pass(Point::MigrationDone);
+    Ok(())
 }
 
 /// Makes the roles that the schema grants to, for a database that Eve did not create itself, and lets the serving

@@ -22,7 +22,7 @@ use eve_store::StoreOptions;
 
 /// Longest time that a server may take to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// The name in the socket's file; the server listens nowhere else.
+/// The name in the socket's file; the server listens nowhere else unless it is told to.
 const PORT: u16 = 5432;
 /// What the template is made of; another content makes another template.
 const MIGRATIONS: [&str; 3] = [
@@ -37,6 +37,8 @@ GRANT eve_platform TO eve_service;
 GRANT pg_read_all_stats TO eve_platform;
 CREATE DATABASE eve OWNER eve_owner;";
 
+/// Where clusters are made when nothing else is said: sockets need short paths.
+const PARENT: &str = "/tmp";
 /// What a server for tests is started with: quick, and gone with the power.
 const FAST: [&str; 3] = ["fsync=off", "full_page_writes=off", "shared_buffers=32MB"];
 /// What a server for benchmarks is started with: a commit is on the disk when it returns.
@@ -48,7 +50,8 @@ pub struct TestDatabase {
     server: Child,
     dir: tempfile::TempDir,
     programs: PathBuf,
-    settings: Vec<&'static str>,
+    port: u16,
+    settings: Vec<String>,
 }
 
 impl TestDatabase {
@@ -57,15 +60,15 @@ impl TestDatabase {
     /// # Panics
     /// When there is no PostgreSQL on this host, or it does not start: a test without a database proves nothing.
     pub fn start() -> Self {
-        Self::start_with(FAST.to_vec())
+        Self::start_with(&owned(&FAST), Path::new(PARENT), PORT)
     }
 
     /// The same with settings that a test needs beside, such as `max_prepared_transactions=2`.
     ///
     /// # Panics
     /// As [`Self::start`].
-    pub fn start_with_settings(settings: &[&'static str]) -> Self {
-        Self::start_with([FAST.as_slice(), settings].concat())
+    pub fn start_with_settings(settings: &[&str]) -> Self {
+        Self::start_with(&owned(&[FAST.as_slice(), settings].concat()), Path::new(PARENT), PORT)
     }
 
     /// Starts one that keeps what it commits, as a deployment's does: for benchmarks.
@@ -73,21 +76,30 @@ impl TestDatabase {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_durable() -> Self {
-        Self::start_with(DURABLE.to_vec())
+        Self::start_with(&owned(&DURABLE), Path::new(PARENT), PORT)
+    }
+
+    /// Starts a durable one in a directory below `parent`, with further settings (`name=value`), such as addresses to
+    /// listen at: for tests that break it. The path must be short enough for a socket, and open to PostgreSQL's user.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_durable_in(parent: &Path, port: u16, settings: &[String]) -> Self {
+        Self::start_with(&[owned(&DURABLE), settings.to_vec()].concat(), parent, port)
     }
 
     #[expect(clippy::expect_used, reason = "a test that cannot have its database has failed")]
-    fn start_with(settings: Vec<&'static str>) -> Self {
+    fn start_with(settings: &[String], parent: &Path, port: u16) -> Self {
         let programs = programs().expect("a PostgreSQL 15 or later: apt-get install postgresql");
         let template = template(&programs).expect("the template cluster");
-        let dir = directory().expect("a directory");
+        let dir = directory(parent).expect("a directory");
         copy(&template, &dir.path().join("data")).expect("a copy of the template");
-        let server = start(&programs, dir.path(), &settings).expect("a running PostgreSQL");
-        Self { server, dir, programs, settings }
+        let server = start(&programs, dir.path(), port, settings).expect("a running PostgreSQL");
+        Self { server, dir, programs, port, settings: settings.to_vec() }
     }
 
     fn options(&self, role: &str, database: &str) -> PgConnectOptions {
-        PgConnectOptions::new().socket(self.dir.path()).port(PORT).username(role).database(database)
+        PgConnectOptions::new().socket(self.dir.path()).port(self.port).username(role).database(database)
     }
 
     /// Logs in as the owner of the schema.
@@ -107,7 +119,7 @@ impl TestDatabase {
 
     /// The address for programs that want a URL.
     pub fn url(&self, role: &str) -> String {
-        format!("postgres://{role}@localhost:{PORT}/eve?host={}", self.dir.path().display())
+        format!("postgres://{role}@localhost:{}/eve?host={}", self.port, self.dir.path().display())
     }
 
     /// Eve's own way in.
@@ -120,9 +132,27 @@ impl TestDatabase {
     /// # Errors
     /// When it does not come back.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
+        self.stop_at_once();
+        self.start_again()
+    }
+
+    /// Stops the server at once, as a crash would.
+    pub fn stop_at_once(&mut self) {
         self.kill();
-        self.server = start(&self.programs, self.dir.path(), &self.settings)?;
+    }
+
+    /// Starts a stopped server on the same files.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        self.server = start(&self.programs, self.dir.path(), self.port, &self.settings)?;
         Ok(())
+    }
+
+    /// Whether the server runs; it stops by itself when it cannot keep what it commits.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.server.try_wait(), Ok(None))
     }
 
     fn kill(&mut self) {
@@ -138,7 +168,12 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The PostgreSQL in the directory that `EVE_TEST_PG_BIN` names, else the newest of the system.
+fn owned(settings: &[&str]) -> Vec<String> {
+    settings.iter().map(|setting| (*setting).to_owned()).collect()
+}
+
+/// The PostgreSQL in the directory that `EVE_TEST_PG_BIN` names, else the newest of the system, else the one that Eve
+/// provisioned.
 fn programs() -> Option<PathBuf> {
     if let Some(dir) = std::env::var_os("EVE_TEST_PG_BIN") {
         return Some(dir.into());
@@ -200,8 +235,8 @@ fn run(mut command: Command) -> io::Result<()> {
 }
 
 /// A directory that the server's user owns and can reach, with a path short enough for a socket.
-fn directory() -> io::Result<tempfile::TempDir> {
-    let dir = tempfile::Builder::new().prefix("eve-pg-").tempdir_in("/tmp")?;
+fn directory(parent: &Path) -> io::Result<tempfile::TempDir> {
+    let dir = tempfile::Builder::new().prefix("eve-pg-").tempdir_in(parent)?;
     give_away(dir.path())?;
     Ok(dir)
 }
@@ -220,15 +255,16 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     run(command)
 }
 
-fn start(programs: &Path, dir: &Path, settings: &[&str]) -> io::Result<Child> {
+fn start(programs: &Path, dir: &Path, port: u16, settings: &[String]) -> io::Result<Child> {
     let mut server = command(&programs.join("postgres"))?;
-    server.arg("-D").arg(dir.join("data")).arg("-k").arg(dir).arg("-p").arg(PORT.to_string());
-    for setting in ["listen_addresses=", "max_connections=100", "timezone=UTC"].iter().chain(settings) {
+    server.arg("-D").arg(dir.join("data")).arg("-k").arg(dir).arg("-p").arg(port.to_string());
+    // What comes later holds.
+    for setting in owned(&["listen_addresses=", "max_connections=100", "timezone=UTC"]).iter().chain(settings) {
         server.args(["-c", setting]);
     }
     let log = File::create(dir.join("log"))?;
     let mut child = server.stdout(log.try_clone()?).stderr(log).spawn()?;
-    let socket = dir.join(format!(".s.PGSQL.{PORT}"));
+    let socket = dir.join(format!(".s.PGSQL.{port}"));
     let end = Instant::now() + START_LIMIT;
     while Instant::now() < end {
         let ready = Command::new(client(programs, "pg_isready"))
@@ -236,7 +272,7 @@ fn start(programs: &Path, dir: &Path, settings: &[&str]) -> io::Result<Child> {
             .arg("-h")
             .arg(dir)
             .arg("-p")
-            .arg(PORT.to_string())
+            .arg(port.to_string())
             .status()
             .is_ok_and(|status| status.success());
         if socket.exists() && ready {
@@ -264,12 +300,12 @@ fn template(programs: &Path) -> io::Result<PathBuf> {
     if done.is_dir() {
         return Ok(done);
     }
-    let dir = directory()?;
+    let dir = directory(Path::new(PARENT))?;
     let mut init = command(&programs.join("initdb"))?;
     init.arg("-D").arg(dir.path().join("data"));
     init.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
     run(init)?;
-    let mut server = start(programs, dir.path(), &FAST)?;
+    let mut server = start(programs, dir.path(), PORT, &owned(&FAST))?;
     let filled = fill(programs, dir.path());
     // A smart stop would wait for nobody; fast writes a checkpoint, which the copies need.
     let _ = Command::new("kill").args(["-INT", &server.id().to_string()]).status();

@@ -16,6 +16,7 @@ use eve_core::FailureClass;
 use eve_core::NoticeLevel;
 use eve_core::Outcome;
 use eve_core::Usage;
+use eve_crash::Point;
 use tokio::time::Instant;
 
 use crate::control_plane::ControlPlane;
@@ -204,7 +205,9 @@ async fn work(
     let env = environment(&tools.host, entry, &command.env, assignment, &prepared.dir, &prepared.scratch);
     let job = Supervised { program: command.program, args: command.args, env, cwd: prepared.dir.clone(), stdin };
 
+    eve_crash::pass(Point::Prepared);
     tools.plane.attempt_start(&StartRequest { attempt: fenced, harness: entry.name.clone() }).await?;
+    eve_crash::pass(Point::StartHeard);
     // The answer may have taken any time.
     reins.check()?;
 
@@ -221,6 +224,7 @@ async fn work(
     })
     .await
     .map_err(|error| disk_failure(&error))?;
+    eve_crash::pass(Point::AgentEnded);
     let ran = started.elapsed();
     let Finish { outcome, usage, session_id } = decoder.finish(ended.exit);
     let outcome = judge(&ended, outcome, assignment)?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use eve_api_types::AppendEntries;
 use eve_api_types::FencedAttempt;
 use eve_core::AgentEvent;
+use eve_crash::Point;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -86,6 +87,7 @@ async fn send(shared: Arc<Shared>, plane: Arc<dyn ControlPlane>, attempt: Fenced
         };
         match plane.attempt_log_append(&AppendEntries { attempt, entries }).await {
             Ok(()) => {
+                eve_crash::pass(Point::LogFlushed);
                 shared.book().sent(last);
                 rest = RETRY.0;
             }

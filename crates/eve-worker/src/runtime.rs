@@ -19,6 +19,7 @@ use eve_api_types::HeartbeatRequest;
 use eve_api_types::RegisterRequest;
 use eve_api_types::WorkerState;
 use eve_core::AttemptId;
+use eve_crash::Point;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -136,6 +137,7 @@ impl Worker {
                 Err(error @ (PlaneError::Refused(_) | PlaneError::Stale)) => return Err(error.into()),
             }
         };
+        eve_crash::pass(Point::Entered);
         let endings = Endings::start(plane.clone());
         let tools = Tools {
             plane,
@@ -209,6 +211,9 @@ impl Worker {
             match answer {
                 Ok(answer) => {
                     rest = RETRY.0;
+                    if !answer.assignments.is_empty() {
+                        eve_crash::pass(Point::Claimed);
+                    }
                     let mut permits = vec![first];
                     for assignment in answer.assignments {
                         let permit = match permits.pop() {
@@ -253,7 +258,9 @@ impl Worker {
             let reins = Reins { directive: told, lease_until: session.lease_until() };
             attempt::run(&self.tools, &assignment, fenced, reins).await
         };
+        eve_crash::pass(Point::EndTold);
         self.conclude(session, &assignment, &live, over).await;
+        eve_crash::pass(Point::EndHeard);
         lock(&self.live).remove(&assignment.attempt_id);
         if let Err(error) = self.tools.workspaces.cleanup(assignment.attempt_id).await {
             tracing::warn!(attempt_id = %assignment.attempt_id, error = error.explain(), "a workspace stays behind");

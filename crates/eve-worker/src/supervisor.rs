@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use eve_core::OutputStream;
+use eve_crash::Point;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -187,6 +188,7 @@ pub(crate) async fn supervise(
 ) -> std::io::Result<Ended> {
     let lease_until = *reins.lease_until.borrow_and_update();
     let mut child = spawn(keeper, job, lease_until)?;
+    eve_crash::pass(Point::Spawned);
     let mut orders = child.stdin.take();
     let (send, mut lines) = mpsc::channel(LINES_AHEAD);
     let stdout = child.stdout.take().map(|pipe| tokio::spawn(read(pipe, OutputStream::Stdout, send.clone())));

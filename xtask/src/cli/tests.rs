@@ -23,6 +23,8 @@ fn tasks_and_their_flags() {
         read("bench start --runs 3 --data-dir /d"),
         Ok(Task::Bench(Bench::Start { data_dir: Some(PathBuf::from("/d")), runs: 3 }))
     );
+    let torture = Task::Torture(vec!["--seed".to_owned(), "7".to_owned(), "--help".to_owned()]);
+    assert_eq!(read("torture --seed 7 --help"), Ok(torture), "the harness explains itself");
     let options = peers::Options { peers: Some(PathBuf::from("/p")), rounds: 1, ..peers::Options::default() };
     assert_eq!(read("bench peers --rounds 1 --peers /p"), Ok(Task::Bench(Bench::Peers(options))));
 }

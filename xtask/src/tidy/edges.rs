@@ -18,14 +18,16 @@ enum May {
 
 const EDGES: &[(&str, May)] = &[
     ("eve-core", May::Use(&[])),
+    ("eve-crash", May::Use(&[])),
     ("eve-api-types", May::Use(&["eve-core"])),
-    ("eve-store", May::Use(&["eve-core"])),
-    ("eve-engine", May::Use(&["eve-core", "eve-store"])),
-    ("eve-worker", May::Use(&["eve-core", "eve-api-types"])),
+    ("eve-store", May::Use(&["eve-core", "eve-crash"])),
+    ("eve-engine", May::Use(&["eve-core", "eve-crash", "eve-store"])),
+    ("eve-worker", May::Use(&["eve-core", "eve-crash", "eve-api-types"])),
     ("eve-server", May::Use(&["eve-core", "eve-api-types", "eve-engine"])),
     ("eve", May::UseProduct),
     ("eve-testkit", May::Use(&["eve-core", "eve-api-types", "eve-store", "eve-engine", "eve-worker", "eve-server"])),
     ("eve-model", May::Use(&["eve-core"])),
+    ("eve-torture", May::Use(&["eve-api-types", "eve-core", "eve-crash", "eve-store", "eve-testkit"])),
     ("xtask", May::Use(&["eve-testkit"])),
 ];
 
@@ -34,7 +36,7 @@ const INTEGRATIONS: &str = "integrations/";
 const INTEGRATION: May = May::Use(&["eve-core", "eve-engine", "eve-worker", "eve-api-types"]);
 
 /// Only for development, so no part of the product.
-const DEVELOPMENT: &[&str] = &["eve-model", "eve-testkit", "xtask"];
+const DEVELOPMENT: &[&str] = &["eve-model", "eve-testkit", "eve-torture", "xtask"];
 
 /// Any crate's tests may use this one.
 const FOR_TESTS: &str = "eve-testkit";

@@ -100,6 +100,13 @@ pub(super) struct Claimed {
     limited: bool,
 }
 
+impl Claimed {
+    /// How many requests, for all workers.
+    pub(super) fn count(&self) -> usize {
+        self.answers.iter().filter_map(|answer| answer.as_ref().ok()).map(Vec::len).sum()
+    }
+}
+
 /// A stretch to take from, and for which demands.
 struct Draw {
     pick: Pick,
@@ -354,7 +361,7 @@ impl Dispatcher {
     pub(super) fn hand_out(self: &std::sync::Arc<Self>, plan: Plan, claimed: Claimed) {
         let mut unheard = Vec::new();
         let mut topics = Vec::new();
-        let count: usize = claimed.answers.iter().filter_map(|answer| answer.as_ref().ok()).map(Vec::len).sum();
+        let count = claimed.count();
         self.metrics.count_claims(count);
         let mut state = self.state();
         state.claiming = false;

@@ -18,6 +18,7 @@ use eve_core::RequestId;
 use eve_core::RequestLife;
 use eve_core::RequestState;
 use eve_core::RetryPolicy;
+use eve_crash::Point;
 use eve_store::request;
 use eve_store::request::Brief;
 use eve_store::request::CREATE_LIMIT;
@@ -188,6 +189,7 @@ impl Dispatcher {
                 return Err(error);
             }
         };
+        eve_crash::pass(Point::RequestCommitted);
         self.deliver(org, &new, reserved, &submitted).await;
         Ok(submitted)
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use eve_crash::Point;
 use eve_store::dependency;
 
 use super::Service;
@@ -41,7 +42,9 @@ impl Service for DependencyRelease {
             let mut aftermath = Aftermath::default();
             // When there are more, this leaves the row for the next turn.
             released += transition::release(&mut tx, release, &mut aftermath).await?;
+            eve_crash::pass(Point::ReleaseTaken);
             tx.commit().await?;
+            eve_crash::pass(Point::ReleaseCommitted);
             engine.inner.dispatcher.finish(aftermath);
         }
         Ok((released > 0).then(|| format!("freed {released} blocked requests")))

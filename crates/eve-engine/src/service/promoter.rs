@@ -8,6 +8,7 @@ use std::time::Duration;
 use eve_core::RequestEvent;
 use eve_core::RequestState;
 use eve_core::Transition;
+use eve_crash::Point;
 use eve_store::parked;
 
 use super::Service;
@@ -69,7 +70,13 @@ async fn promote(engine: &Engine) -> Result<usize, Error> {
     }
     let mut aftermath = Aftermath::default();
     transition::write(&mut tx, decided, &mut aftermath).await?;
+    if count > 0 {
+        eve_crash::pass(Point::PromoterTaken);
+    }
     tx.commit().await?;
+    if count > 0 {
+        eve_crash::pass(Point::PromoterCommitted);
+    }
     engine.inner.dispatcher.finish(aftermath);
     Ok(count)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use eve_core::FailureClass;
 use eve_core::RequestEvent;
 use eve_core::RequestState;
+use eve_crash::Point;
 use eve_store::lease;
 use eve_store::worker;
 
@@ -62,6 +63,9 @@ impl Service for Reaper {
         let mut tx = engine.store().platform().await?;
         let lost = worker::worker_expire(&mut tx).await?.len();
         tx.commit().await?;
+        if lost > 0 {
+            eve_crash::pass(Point::ReaperExpired);
+        }
         engine.metrics().workers_lost.inc_by(u64::try_from(lost).unwrap_or(0));
         let calm = if lost > 0 { 0 } else { self.calm.load(Ordering::Relaxed).saturating_add(1) };
         self.calm.store(calm, Ordering::Relaxed);
@@ -93,7 +97,13 @@ async fn reap(engine: &Engine) -> Result<usize, Error> {
     let quarantined = decided.iter().filter(|one| one.transition.life.state == quarantine).count();
     let mut aftermath = Aftermath::default();
     transition::write(&mut tx, decided, &mut aftermath).await?;
+    if count > 0 {
+        eve_crash::pass(Point::ReaperTaken);
+    }
     tx.commit().await?;
+    if count > 0 {
+        eve_crash::pass(Point::ReaperCommitted);
+    }
     engine.metrics().takeovers.inc_by(u64::try_from(count).unwrap_or(0));
     engine.metrics().quarantined.inc_by(u64::try_from(quarantined).unwrap_or(0));
     engine.inner.dispatcher.finish(aftermath);

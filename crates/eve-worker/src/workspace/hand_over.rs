@@ -17,6 +17,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use eve_core::AttemptId;
+use eve_crash::Point;
 
 use super::Workspaces;
 use super::error::GitError;
@@ -121,6 +122,7 @@ impl Workspaces {
                     }
                 }
             };
+            eve_crash::pass(Point::HandedOver);
             remember(&mirror, &name, commit).await;
             return Ok(HandedOver { branch: name, to: repository.to_string() });
         }
@@ -264,6 +266,7 @@ impl Workspaces {
         match target {
             Target::Local { git_dir, access } => {
                 self.send_objects(git_dir, *access, store, branches, commit).await?;
+                eve_crash::pass(Point::HandOverBegun);
                 let nothing = "0".repeat(commit.len());
                 self.git
                     .on(git_dir, "update-ref")

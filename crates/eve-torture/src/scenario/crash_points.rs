@@ -1,0 +1,168 @@
+//! Every named crash point, many times: the process that passes it is killed there and started again.
+//!
+//! A point has a world of its own in a full run. Its process is armed with a passing that the seed chooses, requests of
+//! all kinds flow, and whenever it has died, its successor is armed with the next. Since a point that is not passed kills
+//! nobody, and the scenario then fails, none of them can be dead. Gate: every point, every seed, and no violation.
+
+mod traffic;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::bail;
+use eve_crash::Point;
+use eve_crash::Side;
+
+use super::Context;
+use super::Size;
+use crate::bed::Bed;
+use crate::outcome::Outcome;
+use crate::say::say;
+use crate::world::Settings;
+use crate::world::WorkerPlan;
+
+use traffic::Traffic;
+
+/// Workers that are left alone, and what each runs at once.
+const STEADY: usize = 2;
+const SLOTS: u32 = 3;
+/// Longest time that traffic may take to bring a process to its point.
+const PASSED_WITHIN: Duration = Duration::from_secs(40);
+/// How often the process is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The rarer something happens, the earlier it must count: the last passing that a seed may choose.
+const fn latest(point: Point) -> u64 {
+    match point {
+        Point::RequestCommitted
+        | Point::RequestAloneCommitted
+        | Point::ClaimTaken
+        | Point::ClaimCommitted
+        | Point::StartCommitted
+        | Point::HeartbeatCommitted
+        | Point::LogCommitted
+        | Point::TransitionLeft
+        | Point::TransitionEntered
+        | Point::TransitionAttempts
+        | Point::TransitionResults
+        | Point::TransitionFinished
+        | Point::SettleWritten
+        | Point::SettleCommitted => 6,
+        Point::ChangeCommitted | Point::PromoterTaken | Point::PromoterCommitted => 2,
+        Point::WorkerEntered
+        | Point::ReaperExpired
+        | Point::ReaperTaken
+        | Point::ReaperCommitted
+        | Point::ReleaseTaken
+        | Point::ReleaseCommitted
+        | Point::MigrationNext
+        | Point::MigrationDone
+        | Point::Entered => 1,
+        Point::Claimed
+        | Point::Prepared
+        | Point::StartHeard
+        | Point::Spawned
+        | Point::LogFlushed
+        | Point::AgentEnded
+        | Point::EndTold
+        | Point::EndHeard => 3,
+        Point::HandOverBegun | Point::HandedOver => 1,
+    }
+}
+
+pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
+    let seeds = context.size.pick(1, 20);
+    let wanted = |point: &Point| context.point.is_none_or(|only| only == *point);
+    let points: Vec<Point> = Point::ALL.into_iter().filter(wanted).collect();
+    let mut outcome = Outcome::default();
+    let mut kills: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for side in [Side::Server, Side::Worker] {
+        let own: Vec<Point> = points.iter().copied().filter(|point| point.side() == side).collect();
+        // A sample shares one world; a full run gives each point its own.
+        let size = if context.size == Size::Short { own.len().max(1) } else { 1 };
+        for points in own.chunks(size) {
+            let began = Instant::now();
+            let mut bed = Bed::start(Settings::default()).await?;
+            bed.add_workers(STEADY, &WorkerPlan { slots: SLOTS, ..WorkerPlan::default() }).await?;
+            let mut traffic = Traffic::new(&mut bed).await?;
+            for point in points {
+                let nths: Vec<u64> = (0..seeds).map(|_| context.random.u64(1..=latest(*point))).collect();
+                let killed = match side {
+                    Side::Worker => kill_workers(&mut bed, &mut traffic, *point, &nths).await,
+                    Side::Server | Side::Migration => kill_servers(&mut bed, &mut traffic, *point, &nths).await,
+                };
+                kills.insert(point.name(), killed?);
+            }
+            traffic.ended().await?;
+            let verdict = bed.verdict(traffic.minimum()).await?;
+            outcome.add(&verdict);
+            traffic.check_branches(&mut bed, &mut outcome).await?;
+            if context.size == Size::Full {
+                let name = points.first().map_or("", |point| point.name());
+                say(&format!(
+                    "{name}: {seeds} kills, {} requests, {:.1} s",
+                    verdict.figures.asked,
+                    began.elapsed().as_secs_f64()
+                ));
+            }
+        }
+    }
+    let total: usize = kills.values().sum();
+    outcome.fault("killed at a crash point", u64::try_from(total)?);
+    let missed: Vec<&str> = kills.iter().filter(|(_, count)| **count < seeds).map(|(name, _)| *name).collect();
+    outcome.gate(
+        format!("each of {} points × {seeds} seeds killed its process: missed {missed:?}", kills.len()),
+        missed.is_empty() && !kills.is_empty(),
+    );
+    Ok(outcome)
+}
+
+/// Kills the only server at a point, again and again. Says how often.
+async fn kill_servers(bed: &mut Bed, traffic: &mut Traffic, point: Point, nths: &[u64]) -> anyhow::Result<usize> {
+    bed.world.kill_server(0);
+    for nth in nths {
+        bed.world.restart_server(0, Some((point, *nth)))?;
+        // One that dies while it enters workers is dead before it is seen to be ready.
+        if let Err(error) = bed.world.server_ready(0).await
+            && !bed.world.died_at(&bed.world.server_name(0), point)
+        {
+            return Err(error);
+        }
+        let began = Instant::now();
+        while bed.world.server_lives(0) {
+            if began.elapsed() > PASSED_WITHIN {
+                bail!("{} was not passed {nth} times within {PASSED_WITHIN:?}", point.name());
+            }
+            traffic.go_on(bed, point).await?;
+            tokio::time::sleep(LOOK).await;
+        }
+        if !bed.world.died_at(&bed.world.server_name(0), point) {
+            bail!("the server died, but not at {}", point.name());
+        }
+    }
+    bed.world.restart_server(0, None)?;
+    bed.world.server_ready(0).await?;
+    Ok(nths.len())
+}
+
+/// Kills further workers at a point, one after the other. Says how many.
+async fn kill_workers(bed: &mut Bed, traffic: &mut Traffic, point: Point, nths: &[u64]) -> anyhow::Result<usize> {
+    for nth in nths {
+        let plan = WorkerPlan { slots: SLOTS, crash: Some((point, *nth)), ..WorkerPlan::default() };
+        let index = bed.world.add_worker(&plan).await?;
+        let began = Instant::now();
+        while bed.world.worker_lives(index) {
+            if began.elapsed() > PASSED_WITHIN {
+                bail!("{} was not passed {nth} times within {PASSED_WITHIN:?}", point.name());
+            }
+            traffic.go_on(bed, point).await?;
+            tokio::time::sleep(LOOK).await;
+        }
+        bed.world.note_death(index);
+        if !bed.world.died_at(&bed.world.worker_name(index), point) {
+            bail!("the worker died, but not at {}", point.name());
+        }
+    }
+    Ok(nths.len())
+}
