@@ -162,6 +162,16 @@ macro_rules! bulk_row {
     }};
 }
 
+/// Has the statements of this transaction planned for what they are given, and by index. They take thousands of ids from
+/// tables that are empty now and large in a moment; a plan that was right for the one would read the other once for each id.
+async fn plan_for_many(tx: &mut OrgTx) -> Result<(), StoreError> {
+    sqlx::raw_sql("SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off")
+        .execute(tx.conn())
+        .await
+        .during("plan_for_many")?;
+    Ok(())
+}
+
 /// Notes an action for the service that does it.
 pub async fn bulk_action_create(tx: &mut OrgTx, new: NewBulkAction<'_>) -> Result<BulkActionRow, StoreError> {
     let filter = serde_json::to_value(new.filter).map_err(|error| impossible(format!("filter: {error}")))?;
@@ -277,6 +287,7 @@ pub async fn bulk_action_due(tx: &mut PlatformTx, limit: i64) -> Result<Vec<(Org
 
 /// Locks an action to work on it. Nothing if it is finished, or somebody else works on it.
 pub async fn bulk_action_take(tx: &mut OrgTx, id: BulkActionId) -> Result<Option<BulkActionRow>, StoreError> {
+    plan_for_many(tx).await?;
     let row = sqlx::query!(
         "SELECT org_id, id, user_id, key_id, user_name, action, priority, filter, state, cursor_id, done, skipped,
                 failed, reasons, created_at, started_at, finished_at

@@ -12,8 +12,10 @@ use eve_core::Priority;
 use eve_core::Refused;
 use eve_core::RequestEvent;
 use eve_core::RequestId;
+use eve_core::RequestState;
 use eve_core::Skip;
 use eve_core::StopKind;
+use eve_core::WaitReason;
 use eve_store::OrgTx;
 use eve_store::bulk;
 use eve_store::bulk::BulkActionRow;
@@ -262,7 +264,12 @@ fn verdict(row: &BulkActionRow, before: &Standing) -> Result<RequestEvent, Skip>
     if let Some(skip) = row.change.skips(facts) {
         return Err(skip);
     }
-    if !row.filter.states.is_empty() && !row.filter.states.contains(&state) {
+    let waits_otherwise = match (before.life.state, row.filter.answer) {
+        (RequestState::Waiting(reason), Some(answer)) => (reason == WaitReason::Answer) != answer,
+        _ => false,
+    };
+    let elsewhere = !row.filter.states.is_empty() && !row.filter.states.contains(&state);
+    if elsewhere || waits_otherwise {
         return Err(Skip::Moved(state));
     }
     match row.change {

@@ -83,6 +83,7 @@ pub async fn bulk_scan(
     newest_first: bool,
     limit: usize,
 ) -> Result<Slice, StoreError> {
+    super::plan_for_many(tx).await?;
     let ids = if filter.ids.is_empty() {
         slice(tx, Source::of(filter), after, newest_first, limit).await?
     } else {

@@ -205,7 +205,7 @@ fn block(action: &BulkAction) -> String {
     add("done", Some(action.done.to_string()));
     add("skipped", with(action.skipped, reasons(&action.skipped_by_reason)));
     add("failed", with(action.failed, reasons(&action.failed_by_reason)));
-    add("looked up to", action.cursor.map(|id| id.to_string()));
+    add("looked at", action.cursor.map(|id| id.to_string()));
     add("created", time(Some(action.created_at)));
     add("started", time(action.started_at));
     add("finished", time(action.finished_at));

@@ -87,7 +87,7 @@ pub(crate) struct ReprioritiseArgs {
 
 /// Cancels requests.
 pub(crate) async fn cancel(app: &App, args: CancelArgs) -> Result<(), CliError> {
-    match args.which.one() {
+    match args.which.one(&args.how) {
         Some(id) => act(app, id, Act::Cancel).await,
         None => change(app, "cancel", None, args.which, args.how).await,
     }
@@ -105,7 +105,7 @@ pub(crate) async fn resume(app: &App, args: ResumeArgs) -> Result<(), CliError> 
 
 /// Repeats requests.
 pub(crate) async fn replay(app: &App, args: ReplayArgs) -> Result<(), CliError> {
-    match args.which.one() {
+    match args.which.one(&args.how) {
         Some(id) => act(app, id, Act::Replay).await,
         None => change(app, "replay", None, args.which, args.how).await,
     }
@@ -113,7 +113,7 @@ pub(crate) async fn replay(app: &App, args: ReplayArgs) -> Result<(), CliError> 
 
 /// Makes requests more or less urgent.
 pub(crate) async fn reprioritise(app: &App, args: ReprioritiseArgs) -> Result<(), CliError> {
-    let Some(id) = args.which.one() else {
+    let Some(id) = args.which.one(&args.how) else {
         let priority = Some(args.priority.name().to_owned());
         return change(app, "reprioritise", priority, args.which, args.how).await;
     };

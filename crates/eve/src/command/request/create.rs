@@ -22,11 +22,12 @@ use crate::output::Format;
 
 /// Create a request and print its id, or all requests of a file
 ///
-/// A file has one JSON object a line, with the fields of the API: `{\"prompt\": \"Lint\", \"ref\": \"lint\"}`. With `ref` a line has
-/// a name, and others say `\"blocked_by\": [\"ref:lint\"]` or `\"parent_id\": \"ref:lint\"`, before or after it. All of the file is
-/// checked before anything is created. It goes out in calls of up to 1000 requests, each of which is created as a whole or not
-/// at all. Run it again after an interruption: for 48 hours, what the same file created is not created twice. To create it
-/// twice on purpose, give each run an --idempotency-key of its own.
+/// A file has one JSON object a line, with the fields of the API. With `ref` a line has a name, and where the id of a
+/// request could stand in `blocked_by` and `parent_id` of others, `ref:NAME` may stand as well: {"ref": "lint", "prompt":
+/// "Lint"} and {"prompt": "Review", "blocked_by": ["ref:lint"]}. All of the file is checked before anything is created. It
+/// goes out in calls of up to 1000 requests, each of which is created as a whole or not at all. Run it again after an
+/// interruption: for 48 hours, what the same file created is not created twice. To create it twice on purpose, give each
+/// run an --idempotency-key of its own.
 #[derive(Debug, Args)]
 #[command(mut_arg("prompt", |arg| arg.required_unless_present_any(["file", "from"])))]
 #[command(after_help = "\
@@ -43,7 +44,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["NewRequestArgs", "blocked_by", "on_dependency_failure", "run_at", "max_attempts", "project", "parent", "metadata", "wait"])]
     from: Option<PathBuf>,
     /// Only check the file
-    #[arg(long, requires = "from")]
+    #[arg(long)]
     dry_run: bool,
     /// A request that must be finished first; may be given more than once
     #[arg(long, value_name = "ID")]
@@ -81,6 +82,10 @@ pub(crate) struct CreateArgs {
 pub(crate) async fn run(app: &App, args: CreateArgs) -> Result<(), CliError> {
     if let Some(path) = &args.from {
         return from_file::run(app, path, args.idempotency_key.as_deref(), args.dry_run).await;
+    }
+    if args.dry_run {
+        // Its absence is no conflict to the parser, since --from excludes what is there instead.
+        return Err(CliError::usage("--dry-run checks a file").hint("name one with --from"));
     }
     let client = app.client()?;
     let mut blocked_by = Vec::new();

@@ -76,7 +76,10 @@ pub(super) async fn run(app: &App, path: &Path, key: Option<&str>, dry_run: bool
         return Err(if sent > 0 { error.hint(format!("{told}; {again}")) } else { error });
     }
     match app.output.format {
-        Format::Json => app.output.json(&summary),
+        Format::Json => {
+            summary.items.sort_unstable_by_key(|made| made.line);
+            app.output.json(&summary)
+        }
         Format::Jsonl => Ok(()),
         Format::Table => app.output.line(told(&summary)),
     }

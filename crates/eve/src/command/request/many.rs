@@ -70,7 +70,7 @@ pub(crate) struct HowArgs {
     /// Do not ask; needed for many requests where there is no terminal
     #[arg(short, long)]
     yes: bool,
-    /// Only show what would happen to many requests
+    /// Only show what would happen
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
     /// Begin, and do not wait for the end
@@ -79,9 +79,11 @@ pub(crate) struct HowArgs {
 }
 
 impl WhichArgs {
-    /// The one request that is named, if nothing else is said.
-    pub(crate) fn one(&self) -> Option<&str> {
-        let others = !self.status.is_empty()
+    /// The one request that is named, if nothing is said that only a change for many does.
+    pub(crate) fn one(&self, how: &HowArgs) -> Option<&str> {
+        let others = how.dry_run
+            || how.detach
+            || !self.status.is_empty()
             || self.worker_type.is_some()
             || self.project.is_some()
             || self.parent.is_some()
