@@ -14,7 +14,7 @@ pub struct QueueLane {
     pub worker_type: String,
     /// How urgent.
     pub priority: String,
-    /// Ready to be claimed.
+    /// Ready to be claimed; of one project and agent at most 100,000 are counted.
     pub ready: i64,
     /// Due later.
     pub delayed: i64,

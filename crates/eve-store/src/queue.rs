@@ -224,19 +224,34 @@ pub(crate) fn moment(id: uuid::Uuid) -> Option<Timestamp> {
     Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
 }
 
+/// Requests of one lane at one priority that are counted for a tenant; there may be more.
+pub const COUNTED: i64 = 100_000;
+/// The same for all tenants together, whose count no policy slows down.
+pub const COUNTED_TOTAL: i64 = 1_000_000;
+
+// Each lane and priority is a stretch of the index: its head is the oldest, and its rows are counted up to a limit, so
+// that a look costs the same however much waits. The order keeps the plan from reading the whole table for a few.
 macro_rules! depth_rows {
-    ($tx:expr) => {{
+    ($tx:expr, $counted:expr) => {{
         let rows = sqlx::query!(
             r#"SELECT l.worker_type, w.priority AS "priority!", sum(w.ready)::bigint AS "ready!",
                       sum(w.delayed)::bigint AS "delayed!", min(w.oldest::text) AS oldest
-               FROM (SELECT lane_id, priority, count(*) AS ready, 0 AS delayed,
-                            (array_agg(request_id ORDER BY request_id))[1] AS oldest
-                     FROM eve.queue GROUP BY lane_id, priority
+               FROM (SELECT a.id AS lane_id, p.priority, c.ready, 0 AS delayed, h.request_id AS oldest
+                     FROM eve.lanes a CROSS JOIN unnest('{1,2,3,4}'::smallint[]) AS p (priority)
+                     CROSS JOIN LATERAL (
+                         SELECT q.request_id FROM eve.queue q WHERE q.lane_id = a.id AND q.priority = p.priority
+                         ORDER BY q.request_id LIMIT 1) h
+                     CROSS JOIN LATERAL (
+                         SELECT count(*) AS ready FROM (
+                             SELECT FROM eve.queue q WHERE q.lane_id = a.id AND q.priority = p.priority
+                             ORDER BY q.request_id LIMIT $1) n) c
                      UNION ALL
                      SELECT lane_id, priority, 0, count(*), NULL
-                     FROM eve.parked WHERE state = 'pending' GROUP BY lane_id, priority) w
+                     FROM (SELECT lane_id, priority FROM eve.parked WHERE state = 'pending' LIMIT $1) n
+                     GROUP BY lane_id, priority) w
                JOIN eve.lanes l ON l.id = w.lane_id
-               GROUP BY l.worker_type, w.priority ORDER BY l.worker_type, w.priority LIMIT 2000"#
+               GROUP BY l.worker_type, w.priority ORDER BY l.worker_type, w.priority LIMIT 2000"#,
+            $counted
         )
         .fetch_all($tx.conn())
         .await
@@ -260,14 +275,14 @@ macro_rules! depth_rows {
     }};
 }
 
-/// What waits in the transaction's organization.
+/// What waits in the transaction's organization; of each lane at each priority, [`COUNTED`] at most.
 pub async fn queue_depth(tx: &mut OrgTx) -> Result<Vec<QueueDepth>, StoreError> {
-    depth_rows!(tx)
+    depth_rows!(tx, COUNTED)
 }
 
-/// What waits in all organizations together.
+/// What waits in all organizations together; of each lane at each priority, [`COUNTED_TOTAL`] at most.
 pub async fn queue_depth_total(tx: &mut PlatformTx) -> Result<Vec<QueueDepth>, StoreError> {
-    depth_rows!(tx)
+    depth_rows!(tx, COUNTED_TOTAL)
 }
 
 /// How long until the next parked request is due, if one is.

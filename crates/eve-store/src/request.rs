@@ -266,10 +266,13 @@ pub async fn request_list(
     limit: i64,
 ) -> Result<Vec<RequestRow>, StoreError> {
     let states: Vec<String> = filter.states.iter().map(|state| state.name().to_owned()).collect();
-    // The states that few requests are in at any time are looked up where those few are. The others are common, so that
-    // reading from the newest on finds a page of them soon.
-    let few = !filter.states.is_empty()
-        && filter.states.iter().all(|state| !matches!(state, StateName::Pending | StateName::Completed));
+    // Requests in some states are looked for in the places where those are, each from the newest on: walking through all
+    // requests would pass by a million that wait to find the one that failed before them. What else is asked for is asked
+    // there, too, since each place gives no more than a page; where it cannot be, all requests are walked through.
+    // Children have an index of their own.
+    let elsewhere = filter.parent_id.is_some() || filter.text.is_some() || !filter.ids.is_empty();
+    let timed = filter.created_after.is_some() || filter.created_before.is_some();
+    let by_place = !(filter.states.is_empty() || elsewhere || timed);
     let rows = sqlx::query!(
         r#"SELECT id AS "id!", org_id AS "org_id!", user_id AS "user_id!", project_id, parent_id, replay_of,
                   worker_type AS "worker_type!", title AS "title!", prompt AS "prompt!", repository, branch,
@@ -294,14 +297,39 @@ pub async fn request_list(
              AND ($12::bool IS NULL OR state <> 'waiting' OR (reason = 'answer') = $12)
              AND (cardinality($13::uuid[]) = 0 OR id = ANY ($13))
              AND (NOT $7 OR id = ANY (ARRAY(
-                 SELECT request_id FROM eve.leases WHERE $7 AND org_id = $1
+                 WITH own AS MATERIALIZED (
+                     SELECT l.id FROM eve.lanes l
+                     WHERE $7 AND ($4::text IS NULL OR l.worker_type = $4) AND ($5::uuid IS NULL OR l.project_id = $5))
+                 (SELECT q.request_id FROM own CROSS JOIN unnest('{1,2,3,4}'::smallint[]) AS p (priority)
+                  CROSS JOIN LATERAL (
+                      SELECT n.request_id FROM eve.queue n
+                      WHERE n.lane_id = own.id AND n.priority = p.priority AND ($2::uuid IS NULL OR n.request_id < $2)
+                      ORDER BY n.request_id DESC LIMIT $8) q
+                  WHERE 'pending' = ANY ($3))
                  UNION ALL
-                 SELECT request_id FROM eve.parked WHERE $7 AND org_id = $1
+                 (SELECT request_id FROM eve.leases WHERE $7 AND org_id = $1)
                  UNION ALL
-                 (SELECT request_id FROM eve.results
-                  WHERE $7 AND org_id = $1 AND state <> 'completed' AND ($2::uuid IS NULL OR request_id < $2)
-                    AND state = ANY ($3)
-                  ORDER BY request_id DESC LIMIT $8))))
+                 (SELECT n.request_id FROM eve.parked n
+                  WHERE $7 AND n.org_id = $1 AND n.state = ANY ($3) AND ($2::uuid IS NULL OR n.request_id < $2)
+                    AND ($12::bool IS NULL OR n.state <> 'waiting' OR (n.reason = 'answer') = $12)
+                    AND n.lane_id IN (SELECT id FROM own)
+                  ORDER BY n.request_id DESC LIMIT $8)
+                 UNION ALL
+                 (SELECT n.request_id FROM eve.results n
+                  WHERE $7 AND n.org_id = $1 AND n.state <> 'completed' AND n.state = ANY ($3)
+                    AND ($2::uuid IS NULL OR n.request_id < $2)
+                    AND ($4::text IS NULL AND $5::uuid IS NULL
+                         OR (SELECT r.lane_id FROM eve.requests r WHERE r.org_id = $1 AND r.id = n.request_id)
+                            IN (SELECT id FROM own))
+                  ORDER BY n.request_id DESC LIMIT $8)
+                 UNION ALL
+                 (SELECT n.request_id FROM eve.results n
+                  WHERE $7 AND n.org_id = $1 AND n.state = 'completed' AND 'completed' = ANY ($3)
+                    AND ($2::uuid IS NULL OR n.request_id < $2)
+                    AND ($4::text IS NULL AND $5::uuid IS NULL
+                         OR (SELECT r.lane_id FROM eve.requests r WHERE r.org_id = $1 AND r.id = n.request_id)
+                            IN (SELECT id FROM own))
+                  ORDER BY n.request_id DESC LIMIT $8))))
            ORDER BY org_id, id DESC
            LIMIT $8"#,
         tx.org().uuid(),
@@ -310,7 +338,7 @@ pub async fn request_list(
         filter.worker_type.as_ref().map(WorkerTypeName::as_str),
         filter.project_id.map(ProjectId::uuid),
         filter.parent_id.map(RequestId::uuid),
-        few,
+        by_place,
         limit,
         filter.created_after.map(stamp) as _,
         filter.created_before.map(stamp) as _,

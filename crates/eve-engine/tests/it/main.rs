@@ -10,6 +10,7 @@ mod events;
 mod harness;
 mod health;
 mod limits;
+mod lists;
 mod many;
 mod services;
 mod settling;

@@ -31,6 +31,9 @@ const TARGET: Duration = Duration::from_secs(1);
 /// What the only refusal is that a herd may see, with a header that says when to come again.
 const COME_AGAIN: u16 = 503;
 
+/// A worker type that no worker of `many` serves, on the same cluster.
+const NOBODYS: &str = "code-review";
+
 /// What one call came to.
 struct Call {
     took: Duration,
@@ -73,7 +76,8 @@ async fn enqueue(installation: &Installation, sizes: &Sizes, keyed: bool) -> Res
                 if number >= total {
                     return anyhow::Ok(calls);
                 }
-                let mut call = http.post(&url).bearer_auth(&key).json(&json!({"prompt": "Do nothing."}));
+                let mut call =
+                    http.post(&url).bearer_auth(&key).json(&json!({"prompt": "Do nothing.", "worker_type": NOBODYS}));
                 if keyed {
                     call = call.header("Idempotency-Key", format!("herd-{number}"));
                 }

@@ -25,8 +25,12 @@ const NAME: &str = "many";
 const AGENT_SECONDS: u64 = 20;
 /// Requests enqueued at once.
 const ENQUEUE: usize = 32;
+/// Who does them; `herd` leaves requests for another.
+pub(super) const TYPE: &str = "general";
 /// Between two samples.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Samples of the worker for each of its whole tree, which costs a look at thousands of processes.
+const TREES: usize = 10;
 /// The share of a core that an idle server may use.
 const IDLE_CORE: f64 = 0.02;
 /// How much the memory may grow from the first half of the time to the second.
@@ -60,7 +64,7 @@ pub(super) async fn run(_bed: &mut Bed, database: Option<&TestDatabase>, sizes: 
 async fn enqueue(installation: &Installation, count: usize) -> Result<()> {
     let http = client()?;
     let (url, key) = (format!("{}/api/v1/requests", installation.url), installation.key.as_str());
-    let body = json!({"prompt": format!("sleep {AGENT_SECONDS}"), "harness": "command"});
+    let body = json!({"prompt": format!("sleep {AGENT_SECONDS}"), "harness": "command", "worker_type": TYPE});
     let mut left = count;
     while left > 0 {
         let batch = left.min(ENQUEUE);
@@ -115,7 +119,9 @@ async fn busy(installation: &mut Installation, beside: &mut PgConnection, sizes:
     while begun.elapsed() < Duration::from_secs(sizes.watch) {
         servers.push(installation.server()?);
         workers.push(installation.worker()?);
-        trees.push(installation.worker_and_agents()?);
+        if trees.len() * TREES <= workers.len() {
+            trees.push(installation.worker_and_agents()?);
+        }
         installation.check()?;
         tokio::time::sleep(SAMPLE).await;
     }
@@ -124,7 +130,7 @@ async fn busy(installation: &mut Installation, beside: &mut PgConnection, sizes:
     let bad: i64 =
         sqlx::query_scalar("SELECT count(*) FROM eve.results WHERE state <> 'completed'").fetch_one(beside).await?;
     let tree = trees.iter().map(|tree| tree.processes).max().unwrap_or(0);
-    let memory = trees.iter().map(|tree| tree.resident_mib).fold(0.0, f64::max);
+    let memory = trees.iter().map(|tree| tree.proportional_mib).fold(0.0, f64::max);
     let mut findings = Vec::new();
     for (who, before, samples) in [("server", server_before, &servers), ("worker", worker_before, &workers)] {
         let (first, second) = halves(samples);
@@ -143,7 +149,7 @@ async fn busy(installation: &mut Installation, beside: &mut PgConnection, sizes:
     }
     findings.push(Finding::new(
         NAME,
-        format!("memory of worker, keepers and agents, {tree} processes at most"),
+        format!("memory of worker, keepers and agents, {tree} processes at most, shared pages once"),
         memory,
         "MiB",
     ));

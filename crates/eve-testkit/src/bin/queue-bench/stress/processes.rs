@@ -77,7 +77,15 @@ impl Installation {
     pub(super) async fn start_worker(&mut self, slots: usize) -> Result<()> {
         let data = self.dir.path().join("worker");
         let mut command = eve(&self.program, &data);
-        command.args(["worker", "--server", &self.url, "--slots", &slots.to_string()]);
+        command.args([
+            "worker",
+            "--server",
+            &self.url,
+            "--slots",
+            &slots.to_string(),
+            "--worker-type",
+            super::many::TYPE,
+        ]);
         command.env("EVE_WORKER__KEY_FILE", self.dir.path().join("data").join("worker-key"));
         self.worker = Some(Process::start(command, self.dir.path().join("worker.log"))?);
         Ok(())
@@ -165,6 +173,8 @@ impl Drop for Process {
 pub(super) struct Usage {
     pub(super) processes: usize,
     pub(super) resident_mib: f64,
+    /// The same with what several share counted by its share; only of trees, since it costs a walk through all pages.
+    pub(super) proportional_mib: f64,
     /// So far, of those that live and of their children that have ended.
     pub(super) cpu_seconds: f64,
 }
@@ -188,7 +198,10 @@ impl Usage {
             let ended = if descendants { ticks.children } else { 0 };
             usage.processes += 1;
             usage.cpu_seconds += bench::seconds(ticks.own + ended);
-            usage.resident_mib += resident_mib(pid).unwrap_or(0.0);
+            usage.resident_mib += memory_mib(pid, "status", "VmRSS:").unwrap_or(0.0);
+            if descendants {
+                usage.proportional_mib += memory_mib(pid, "smaps_rollup", "Pss:").unwrap_or(0.0);
+            }
         }
         Ok(usage)
     }
@@ -205,9 +218,9 @@ fn children() -> Result<HashMap<u32, Vec<u32>>> {
     Ok(children)
 }
 
-fn resident_mib(pid: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn memory_mib(pid: u32, file: &str, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(bench::as_float(kib) / KIB_PER_MIB)
 }
