@@ -326,6 +326,7 @@ async fn a_request_in_two_places_or_in_none_is_found_and_so_is_a_row_of_nobody()
     let stray = problems.iter().filter(|(id, _)| *id == strayed.id).count();
     assert!(stray > 0, "{problems:#?}");
     assert!(problems.iter().all(|(id, _)| *id != done.id), "{problems:#?}");
+    assert_eq!(report.found, 5, "each once, but the one in another's lane from both sides: {problems:#?}");
     let recent = places(&world, &world.owner, false).await;
     for id in [twice.id, nowhere.id, strayed.id] {
         assert!(recent.misplaced.iter().any(|one| one.request_id == id), "{recent:#?}");

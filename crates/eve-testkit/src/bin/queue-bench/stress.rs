@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use crate::Scenario;
 use crate::bed::Bed;
 use crate::cost;
+use crate::cost::Cost;
 use crate::scenario::carry_out;
 
 /// Requests in one call that fills a queue.
@@ -42,6 +43,8 @@ const FILLERS: usize = 4;
 const CLAIM: usize = 50;
 /// Requests carried out at once.
 const CONCURRENCY: usize = 32;
+/// CPU is told for so many requests.
+const CPU_UNIT: f64 = 10_000.0;
 /// Longest wait for something that has to happen; what takes longer is a fault.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two looks at what has to happen.
@@ -254,6 +257,13 @@ async fn work(bed: &Bed, kind: &'static str, count: usize) -> Result<Duration> {
         done??;
     }
     Ok(begun.elapsed())
+}
+
+/// The CPU of PostgreSQL for 10,000, which neighbours' load changes less than a rate; nothing if it runs elsewhere.
+fn cpu(what: &str, scenario: &'static str, with: (&Cost, usize), without: (&Cost, usize)) -> Option<Finding> {
+    let for_10k = |(cost, count): (&Cost, usize)| Some(cost.cluster_cpu? / cost::float(count) * CPU_UNIT);
+    let (with, without) = for_10k(with).zip(for_10k(without))?;
+    Some(Finding::new(scenario, format!("PostgreSQL's CPU for 10,000, {what}"), with, "s").beside(without))
 }
 
 /// So many in that time, in a second.

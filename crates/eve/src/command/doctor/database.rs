@@ -121,7 +121,12 @@ fn holders(found: &DatabaseStatus) -> Vec<Check> {
         .into_iter()
         .take(SHOWN)
         .map(|holder| {
-            let detail = format!("vacuum and events are held back by {}{hidden}", describe(holder));
+            let what = match holder.kind.as_str() {
+                "connection" | "prepared_transaction" => "vacuum, and events if it wrote,",
+                "replication_slot" => "vacuum or the log",
+                _ => "vacuum",
+            };
+            let detail = format!("{what} is held back by {}{hidden}", describe(holder));
             Check::warn(NAME, detail, &holder.mend)
         })
         .collect();

@@ -9,12 +9,15 @@ use eve_engine::RequestFilter;
 
 use super::Finding;
 use super::Sizes;
+use super::cpu;
 use super::fill;
 use super::millis;
 use super::percentile;
 use super::rate;
 use super::work;
 use crate::bed::Bed;
+use crate::cost::Cost;
+use crate::cost::Meter;
 
 const NAME: &str = "backlog";
 const KIND: &str = "bench-backlog";
@@ -35,24 +38,25 @@ struct Looks {
 
 pub(super) async fn run(bed: &mut Bed, sizes: &Sizes) -> Result<Vec<Finding>> {
     // Once for the plans and caches, once for the figure.
-    let mut small = Duration::ZERO;
-    for _ in 0..2 {
-        fill(bed, &bed.owner, KIND, sizes.backlog_work).await?;
-        bed.tidy().await?;
-        small = work(bed, KIND, sizes.backlog_work).await?;
-    }
+    fill(bed, &bed.owner, KIND, sizes.backlog_work).await?;
+    work(bed, KIND, sizes.backlog_work).await?;
+    fill(bed, &bed.owner, KIND, sizes.backlog_work).await?;
+    bed.tidy().await?;
+    let (small, small_cost) = measured(bed, sizes.backlog_work).await?;
     let few = looks(bed).await?;
     let begun = Instant::now();
     fill(bed, &bed.owner, KIND, sizes.backlog + sizes.backlog_work).await?;
     let filled = rate(sizes.backlog + sizes.backlog_work, begun.elapsed());
     bed.tidy().await?;
-    let large = work(bed, KIND, sizes.backlog_work).await?;
+    let (large, large_cost) = measured(bed, sizes.backlog_work).await?;
     let many = looks(bed).await?;
     let (small, large) = (rate(sizes.backlog_work, small), rate(sizes.backlog_work, large));
     let look = |what: &str, many: Duration, few: Duration| {
         Finding::new(NAME, format!("{what}, p95"), millis(many), "ms").beside(millis(few))
     };
-    Ok(vec![
+    let count = sizes.backlog_work;
+    let cpu = cpu("while they wait", NAME, (&large_cost, count), (&small_cost, count));
+    let mut findings = vec![
         Finding::new(NAME, format!("working {} while {} wait", sizes.backlog_work, sizes.backlog), large, "/s")
             .beside(small)
             .target("≥ 0.9 of the rate without", large >= SHARE * small),
@@ -61,7 +65,16 @@ pub(super) async fn run(bed: &mut Bed, sizes: &Sizes) -> Result<Vec<Finding>> {
         look("list, pending", many.pending, few.pending),
         look("list, running or failed", many.running, few.running),
         look("status", many.status, few.status),
-    ])
+    ];
+    findings.extend(cpu);
+    Ok(findings)
+}
+
+/// Works so many, and says what that took.
+async fn measured(bed: &mut Bed, count: usize) -> Result<(Duration, Cost)> {
+    let meter = Meter::start(bed.cluster, &mut bed.beside).await?;
+    let took = work(bed, KIND, count).await?;
+    Ok((took, meter.stop(&mut bed.beside).await?))
 }
 
 async fn looks(bed: &Bed) -> Result<Looks> {

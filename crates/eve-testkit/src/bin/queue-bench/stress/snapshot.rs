@@ -9,10 +9,12 @@ use tokio::task::JoinHandle;
 use super::CLAIM;
 use super::Finding;
 use super::Sizes;
+use super::cpu;
 use super::fill;
 use super::rate;
 use super::work;
 use crate::bed::Bed;
+use crate::cost::Meter;
 
 const NAME: &str = "snapshot";
 const KIND: &str = "bench-snapshot";
@@ -32,6 +34,8 @@ struct Run {
     /// In a second, window by window.
     rates: Vec<f64>,
     whole: f64,
+    /// All that were worked, those too that were only cleared away in the end.
+    count: usize,
 }
 
 pub(super) async fn run(bed: &mut Bed, sizes: &Sizes) -> Result<Vec<Finding>> {
@@ -39,21 +43,28 @@ pub(super) async fn run(bed: &mut Bed, sizes: &Sizes) -> Result<Vec<Finding>> {
     fill(bed, &bed.owner, KIND, AHEAD).await?;
     work(bed, KIND, AHEAD).await?;
     bed.tidy().await?;
+    let meter = Meter::start(bed.cluster, &mut bed.beside).await?;
     let without = keep_working(bed, hold.min(BESIDE)).await?;
+    let without_cost = meter.stop(&mut bed.beside).await?;
     bed.tidy().await?;
     let held = Held::open(bed).await?;
+    let meter = Meter::start(bed.cluster, &mut bed.beside).await?;
     let with = keep_working(bed, hold).await?;
+    let with_cost = meter.stop(&mut bed.beside).await?;
     let (rows, dead) = dead_rows(bed).await?;
     held.close().await?;
     let last = with.rates.last().copied().unwrap_or_default();
     let windows: Vec<String> = with.rates.iter().map(|rate| format!("{rate:.0}")).collect();
-    Ok(vec![
+    let cpu = cpu("enqueued and worked meanwhile", NAME, (&with_cost, with.count), (&without_cost, without.count));
+    let mut findings = vec![
         Finding::new(NAME, format!("working while a snapshot is held for {} s", sizes.hold), with.whole, "/s")
             .beside(without.whole)
             .target("≥ 0.75 of the rate without", with.whole >= SHARE * without.whole),
         Finding::new(NAME, format!("its last tenth ({} /s)", windows.join(", ")), last, "/s").beside(without.whole),
         Finding::new(NAME, "dead rows of the hot tables in the end", dead, "rows").beside(rows),
-    ])
+    ];
+    findings.extend(cpu);
+    Ok(findings)
 }
 
 /// A transaction of another program's.
@@ -114,13 +125,13 @@ async fn keep_working(bed: &Bed, time: Duration) -> Result<Run> {
             (here, since) = (0, Instant::now());
         }
     }
-    let whole = rate(total + here, begun.elapsed());
+    let worked = total + here;
+    let whole = rate(worked, begun.elapsed());
     if let Some(feeding) = feeding {
         feeding.await??;
     }
-    let left: usize = ahead;
-    work(bed, KIND, left).await?;
-    Ok(Run { rates, whole })
+    work(bed, KIND, ahead).await?;
+    Ok(Run { rates, whole, count: worked + ahead })
 }
 
 /// Live and dead rows of the tables that every request passes through.
