@@ -63,6 +63,8 @@ missing_packages() {
     done
     has_c_toolchain || printf '%s\n' gcc libc6-dev make
     has_postgres || echo postgresql
+    # Clocks that are wrong, for the torture harness.
+    [[ $with_tests == no || -n $(echo /usr/lib/*/faketime/libfaketimeMT.so.1) ]] || echo libfaketime
 }
 
 # Installs the packages, as root.

@@ -1,8 +1,9 @@
 //! Eve's data directory: making it, and making sure that one Eve at a time uses it.
 //!
 //! The lock is the kernel's (`flock`), so it vanishes with its holder, however that ended; a file left behind by a
-//! killed Eve locks nothing. The file's content is a note for people: who holds the lock and where it listens. What
-//! the directory contains belongs to others (`cluster` keeps PostgreSQL in it).
+//! killed Eve locks nothing. Whoever takes the lock looks whether the file is still the one that has this name, since
+//! a directory that nobody used may have been removed in between. The file's content is a note for people: who holds
+//! the lock and where it listens. What the directory contains belongs to others (`cluster` keeps PostgreSQL in it).
 
 use std::fs::DirBuilder;
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,6 +26,11 @@ const LOCK_FILE: &str = "eve.lock";
 
 /// Others may pass through to the parts that are theirs, but not look around.
 const DATA_DIR_MODE: u32 = 0o711;
+
+/// How often a directory is made again that is removed while its lock is being taken.
+const ATTEMPTS: u32 = 20;
+/// What the name of a directory begins with that is being removed.
+const GONE: &str = "gone-";
 
 /// How much of a note is read back.
 const NOTE_LIMIT: u64 = 1024;
@@ -79,19 +86,28 @@ impl DataDirLock {
     /// # Errors
     /// [`DataDirError::AlreadyRunning`] with the holder's note when the lock is held, else what the system said.
     pub fn acquire(data_dir: &Path, note: &str) -> Result<Self, DataDirError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(lock) = Self::try_acquire(data_dir, note)? {
+                return Ok(lock);
+            }
+        }
+        Err(DataDirError::Io { path: data_dir.to_path_buf(), source: io::ErrorKind::NotFound.into() })
+    }
+
+    /// Nothing if somebody removed the directory meanwhile.
+    fn try_acquire(data_dir: &Path, note: &str) -> Result<Option<Self>, DataDirError> {
         create(data_dir)?;
         let path = data_dir.join(LOCK_FILE);
         let failed = |source| DataDirError::Io { path: path.clone(), source };
         // Not truncated: until the lock is ours, the content is somebody else's note.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
         match file.try_lock() {
+            Ok(()) if !is_at(&file, &path) => return Ok(None),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut note = String::new();
@@ -103,7 +119,31 @@ impl DataDirLock {
         }
         let mut lock = Self { path, file };
         lock.set_note(note)?;
-        Ok(lock)
+        Ok(Some(lock))
+    }
+
+    /// Takes the lock of a directory that was used once and that nobody uses now. Makes nothing.
+    pub fn take_abandoned(data_dir: &Path) -> Option<Self> {
+        let path = data_dir.join(LOCK_FILE);
+        let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
+        file.try_lock().ok()?;
+        is_at(&file, &path).then_some(Self { path, file })
+    }
+
+    /// Removes the directory with everything in it. It has another name first, so that whoever wants one of this name
+    /// need not wait.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn remove(self) -> io::Result<()> {
+        let directory = self.path.parent().unwrap_or(&self.path);
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(GONE) {
+            return std::fs::remove_dir_all(directory);
+        }
+        let gone = directory.with_file_name(format!("{GONE}{name}-{}", self.file.metadata()?.ino()));
+        std::fs::rename(directory, &gone)?;
+        std::fs::remove_dir_all(gone)
     }
 
     /// Replaces the note, for example once the address is known.
@@ -121,9 +161,69 @@ impl DataDirLock {
     }
 }
 
+/// Whether this is the file that has this name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(own), Ok(named)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (own.dev(), own.ino()) == (named.dev(), named.ino())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_being_taken_is_not_cleared_away() {
+        let kept = tempfile::tempdir().unwrap();
+        let root = kept.path();
+        let clear = || {
+            for entry in std::fs::read_dir(root).unwrap().filter_map(Result::ok) {
+                if let Some(lock) = DataDirLock::take_abandoned(&entry.path()) {
+                    lock.remove().unwrap();
+                }
+            }
+        };
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..4)
+                .map(|number| {
+                    scope.spawn(move || {
+                        let own = root.join(number.to_string());
+                        for _ in 0..100 {
+                            // Whoever clears holds the lock for moments, and then it is gone.
+                            let lock = loop {
+                                match DataDirLock::acquire(&own, "a taker") {
+                                    Ok(lock) => break lock,
+                                    Err(DataDirError::AlreadyRunning { .. }) => std::thread::yield_now(),
+                                    Err(error) => panic!("{error}"),
+                                }
+                            };
+                            std::fs::write(own.join("work"), "mine").unwrap();
+                            std::thread::yield_now();
+                            assert_eq!(std::fs::read_to_string(own.join("work")).unwrap(), "mine");
+                            drop(lock);
+                        }
+                    })
+                })
+                .collect();
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        clear();
+                    }
+                });
+            }
+            for taker in takers {
+                let ended = taker.join();
+                if ended.is_err() {
+                    done.store(true, std::sync::atomic::Ordering::Relaxed);
+                }
+                ended.unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        clear();
+        assert_eq!(std::fs::read_dir(root).unwrap().count(), 0, "and everything else is");
+    }
 
     #[test]
     fn the_second_one_is_told_who_holds_the_lock() {

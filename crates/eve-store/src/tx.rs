@@ -160,22 +160,37 @@ async fn begin_org(pool: &PgPool, org: OrgId) -> Result<OrgTx, StoreError> {
     // One round trip: the id is a UUID's own text, which needs no quoting.
     let begin = format!("BEGIN; SET LOCAL eve.org_id = '{}'", org.uuid());
     for _ in 0..BROKEN_CONNECTIONS {
-        match pool.begin_with(AssertSqlSafe(begin.clone())).await {
+        match begin_whole(pool, Some(begin.clone())).await {
             Err(error) if is_broken(&error) => {}
             other => return Ok(OrgTx { tx: other.during("begin")?, org }),
         }
     }
-    Ok(OrgTx { tx: pool.begin_with(AssertSqlSafe(begin)).await.during("begin")?, org })
+    Ok(OrgTx { tx: begin_whole(pool, Some(begin)).await.during("begin")?, org })
 }
 
 async fn begin(pool: &PgPool) -> Result<PlatformTx, StoreError> {
     for _ in 0..BROKEN_CONNECTIONS {
-        match pool.begin().await {
+        match begin_whole(pool, None).await {
             Err(error) if is_broken(&error) => {}
             other => return Ok(PlatformTx { tx: other.during("begin")? }),
         }
     }
-    Ok(PlatformTx { tx: pool.begin().await.during("begin")? })
+    Ok(PlatformTx { tx: begin_whole(pool, None).await.during("begin")? })
+}
+
+/// Begins a transaction, in words of one's own if there are any, and to the end even if the caller is gone meanwhile.
+///
+/// A BEGIN that is given up half-way is answered all the same, and its connection goes back into the pool in a
+/// transaction that nobody knows of: the next one on it would run in that, with a `now()` of long ago.
+async fn begin_whole(pool: &PgPool, words: Option<String>) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move {
+        match words {
+            Some(words) => pool.begin_with(AssertSqlSafe(words)).await,
+            None => pool.begin().await,
+        }
+    });
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 mod sealed {

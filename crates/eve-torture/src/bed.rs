@@ -3,6 +3,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::ensure;
 use eve_core::RequestId;
 use sqlx::PgConnection;
 
@@ -52,13 +53,17 @@ impl Bed {
         self.workers_entered().await
     }
 
-    /// Waits until every worker that runs says that it works.
+    /// Waits until every worker that was started says that it works.
     pub(crate) async fn workers_entered(&mut self) -> anyhow::Result<()> {
         let workers = &mut self.world.workers;
         until("the workers are entered", SOON, async || {
-            let out = |log: &str| log.contains("Working:");
-            let ready =
-                workers.iter_mut().all(|worker| worker.daemon.has_ended().is_some() || out(&worker.daemon.log()));
+            let mut ready = true;
+            for worker in workers.iter_mut() {
+                let log = worker.daemon.log();
+                let works = log.contains("Working:");
+                ensure!(works || worker.daemon.has_ended().is_none(), "{} did not start: {log}", worker.daemon.name);
+                ready &= works;
+            }
             Ok(ready.then_some(()))
         })
         .await

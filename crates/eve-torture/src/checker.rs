@@ -111,6 +111,8 @@ pub(crate) struct Figures {
     pub(crate) completed: usize,
     pub(crate) failed: usize,
     pub(crate) cancelled: usize,
+    /// Those that failed because so many workers were lost with them.
+    pub(crate) quarantined: usize,
     /// Attempts that were lost with their worker, those of them whose worker was not killed, and those given back.
     pub(crate) expired: usize,
     pub(crate) expired_living: usize,

@@ -13,7 +13,7 @@ pub(crate) fn now_ms() -> u64 {
 
 /// What to add to milliseconds since 1970 to get milliseconds since the host's start, as of now.
 pub(crate) fn wall_offset_ms() -> i64 {
-    let wall = i64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+    let wall = jiff::Timestamp::now().as_millisecond();
     i64::try_from(now_ms()).unwrap_or_default() - wall
 }
 

@@ -47,6 +47,10 @@ impl Outcome {
     pub(crate) fn add(&mut self, verdict: &Verdict) {
         self.requests += verdict.figures.asked;
         self.completed += verdict.figures.completed;
+        if verdict.figures.quarantined > 0 {
+            let count = verdict.figures.quarantined;
+            self.note(format!("{count} kept away from workers after five that were lost with them in a row"));
+        }
         for (kind, count) in verdict.kinds() {
             *self.violations.entry(kind.to_owned()).or_default() += count;
         }

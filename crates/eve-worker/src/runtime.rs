@@ -46,6 +46,8 @@ use crate::workspace::Workspaces;
 const CLAIM_WAIT: Duration = Duration::from_secs(20);
 /// First and longest rest when the control plane does not answer.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How long a worker without room on its disk claims nothing before it looks again.
+const DISK_REST: Duration = Duration::from_secs(1);
 /// How often leftovers of earlier attempts are looked for, and how old they must be.
 const LEFTOVERS: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(3600));
 
@@ -185,6 +187,7 @@ impl Worker {
     async fn claim_until(self: &Arc<Self>, stop: &CancellationToken, tasks: &TaskTracker) {
         let mut rest = RETRY.0;
         let slots = Arc::new(tokio::sync::Semaphore::new(self.options.slots as usize));
+        let mut had_room = true;
         while !stop.is_cancelled() {
             let first = tokio::select! {
                 () = stop.cancelled() => return,
@@ -197,6 +200,18 @@ impl Worker {
                 // What is claimed now would have to be given back at once.
                 tokio::time::sleep(RETRY.0).await;
                 continue;
+            }
+            // Whatever began here would fail, and whoever fails soonest gets the most.
+            let has_room = self.tools.workspaces.has_room();
+            if has_room != had_room {
+                tracing::warn!(has_room, "the disk of the workspaces: nothing is claimed without room");
+                had_room = has_room;
+            }
+            if !has_room {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(DISK_REST) => continue,
+                }
             }
             let request = ClaimRequest {
                 worker_id: session.id,

@@ -64,6 +64,8 @@ use prepare::quoted;
 
 /// What Eve's directories are made with: attempts, results and mirrors are nobody else's to read.
 const PRIVATE: u32 = 0o700;
+/// Least room on the disk, in bytes, for another attempt to begin.
+const LOW_WATER: u64 = 16 * 1024 * 1024;
 
 /// Whose name commits carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +151,13 @@ impl Workspaces {
         };
         let mirrors = Mirrors::new(root.join("mirrors"));
         Ok(Self { root, options, git, mirrors })
+    }
+
+    /// Whether the disk has room for another attempt. Where that cannot be found out, it has: the attempt will tell.
+    pub(crate) fn has_room(&self) -> bool {
+        let room = nix::sys::statvfs::statvfs(&self.root)
+            .map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+        room.is_err() || room.is_ok_and(|room| room >= LOW_WATER)
     }
 
     fn attempt_dir(&self, attempt: AttemptId) -> PathBuf {

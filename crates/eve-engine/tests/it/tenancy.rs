@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use eve_core::RequestId;
 use eve_engine::Bootstrap;
 use eve_engine::CursorKind;
 use eve_engine::ErrorKind;
 use eve_engine::EventPosition;
 use eve_engine::RequestFilter;
+use eve_testkit::database::TestDatabase;
 
 use crate::harness::World;
 use crate::harness::draft;
@@ -82,4 +85,25 @@ async fn keys_and_tokens() {
         assert_eq!(world.engine.authenticate(bad).await.expect_err(bad).kind, ErrorKind::Unauthenticated);
     }
     assert!(world.engine.worker_authenticate(&key).await.is_err(), "an API key is no worker key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_leaves_no_open_transaction_behind() {
+    let database = TestDatabase::start();
+    let store = database.store();
+    // Heartbeats are long polls, and callers of those go away at any moment: also in the middle of BEGIN.
+    for patience in 0..100 {
+        let given_up = tokio::time::timeout(Duration::from_micros(patience * 20), store.heartbeat()).await;
+        drop(given_up);
+    }
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let mut open = String::new();
+    for _ in 0..50 {
+        open = sqlx_free::query(&database, sql);
+        if open.trim() == "0" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{open} transactions are open, and nobody knows of them");
 }

@@ -42,6 +42,8 @@ pub(super) fn check(evidence: &Evidence, verdict: &mut Verdict) {
                 "cancelled" => verdict.figures.cancelled += 1,
                 _ => {}
             }
+            let quarantined = record.result.as_ref().is_some_and(|result| is_quarantined(result));
+            verdict.figures.quarantined += usize::from(quarantined);
         }
     }
     // Nobody asked for these.
@@ -112,12 +114,16 @@ fn burns(attempt: &AttemptRecord) -> bool {
     class.is_some_and(|class| class.disposition() == eve_core::Disposition::RetryBurning)
 }
 
+fn is_quarantined(result: &ResultRecord) -> bool {
+    result.error_code.as_deref() == Some("quarantined")
+}
+
 /// It came to what it may come to.
 fn ending(asked: &Asked, record: &Record, attempts: &[&AttemptRecord]) -> Vec<Violation> {
     let Some(result) = &record.result else { return Vec::new() };
     let mut violations: Vec<Violation> =
         asked.cancels.iter().filter_map(|cancel| contradiction(cancel, result)).collect();
-    if result.error_code.as_deref() == Some("quarantined") {
+    if is_quarantined(result) {
         let lost = attempts.iter().rev().take_while(|attempt| attempt.state == "expired").count();
         let lost = u64::try_from(lost).unwrap_or(u64::MAX);
         if lost < QUARANTINE {
@@ -132,7 +138,6 @@ fn ending(asked: &Asked, record: &Record, attempts: &[&AttemptRecord]) -> Vec<Vi
         Expect::Failed(code) => failed_as(code),
         Expect::Cancelled => result.state == "cancelled",
         Expect::CompletedOrCancelled => matches!(result.state.as_str(), "completed" | "cancelled"),
-        Expect::CompletedOrFailed(code) => result.state == "completed" || failed_as(code),
     };
     if !expected {
         let (state, error_code) = (result.state.clone(), result.error_code.clone());

@@ -38,8 +38,6 @@ pub(crate) enum Expect {
     Cancelled,
     /// Done or called off: a race, or called off before an answer was lost.
     CompletedOrCancelled,
-    /// Done or given up with this error code.
-    CompletedOrFailed(&'static str),
 }
 
 /// A call and its answer.

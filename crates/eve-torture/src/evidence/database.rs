@@ -175,18 +175,17 @@ pub(crate) async fn unfinished(conn: &mut PgConnection) -> anyhow::Result<u64> {
     count.try_into().context("a count")
 }
 
+/// How many of them are ready or run.
+pub(crate) async fn busy(conn: &mut PgConnection) -> anyhow::Result<u64> {
+    let sql = "SELECT (SELECT count(*) FROM eve.queue) + (SELECT count(*) FROM eve.leases)";
+    let count: i64 = sqlx::query_scalar(sql).fetch_one(conn).await?;
+    count.try_into().context("a count")
+}
+
 /// How many requests are finished.
 pub(crate) async fn finished(conn: &mut PgConnection) -> anyhow::Result<u64> {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM eve.results").fetch_one(conn).await?;
     count.try_into().context("a count")
-}
-
-/// How many attempts are started and not over, and how many workers are not given up.
-pub(crate) async fn alive(conn: &mut PgConnection) -> anyhow::Result<(u64, u64)> {
-    let sql = "SELECT (SELECT count(*) FROM eve.leases WHERE started_at IS NOT NULL),
-                      (SELECT count(*) FROM eve.workers WHERE state IN ('active', 'draining'))";
-    let row = sqlx::query(sql).fetch_one(conn).await?;
-    Ok((row.try_get::<i64, _>(0)?.try_into()?, row.try_get::<i64, _>(1)?.try_into()?))
 }
 
 /// How many results and lines of logs say this.

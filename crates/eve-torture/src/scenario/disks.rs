@@ -1,12 +1,11 @@
 //! Disks fill up: that of a worker's workspaces, and that of the database.
 //!
 //! Both are small file systems in memory, so this needs root. Gates for the worker: what fails there is classified as
-//! that, burns no attempt, is done by others, and the worker works again when there is room. For the database: what was
+//! that, burns no attempt, is done by others, and the worker takes no more until there is room. For the database: what was
 //! acknowledged stays, callers are told to come again, and all goes on within half a minute of there being room.
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -124,6 +123,9 @@ pub(super) async fn workspaces(context: &mut Context) -> anyhow::Result<Outcome>
     );
     let burned: u64 = evidence.records.requests.iter().map(|record| record.burned).sum();
     outcome.gate(format!("attempts that counted: {burned}"), burned == 0);
+    // What it was waiting for when the disk filled up, and as many again for claims that were on their way.
+    let most = cycles * 3 * 2;
+    outcome.gate(format!("it stopped claiming: {full} attempts failed there, at most {most} may"), full <= most);
     outcome.gate(format!("the worker worked again after {again} of {cycles} times"), again == cycles);
     Ok(outcome)
 }

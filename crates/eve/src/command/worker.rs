@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use eve_store::data_dir::DataDirError;
 use eve_store::data_dir::DataDirLock;
 use eve_worker::control_plane::http::HttpControlPlane;
 use eve_worker::inventory::Inventory;
@@ -14,6 +16,10 @@ use crate::error::CliError;
 use crate::error::ErrorKind;
 use crate::wiring;
 use crate::wiring::Stop;
+
+/// How often a worker tries to take its directory, and its rest in between.
+const OWN_TRIES: u32 = 50;
+const OWN_REST: Duration = Duration::from_millis(20);
 
 /// Runs a worker.
 pub(crate) async fn run(app: &App, _args: WorkerArgs) -> Result<(), CliError> {
@@ -37,8 +43,7 @@ pub(crate) async fn run(app: &App, _args: WorkerArgs) -> Result<(), CliError> {
     // Several workers may share a host: each process keeps its workspaces apart.
     let all = config.data_dir.join("workers");
     let own = all.join(std::process::id().to_string());
-    let lock = DataDirLock::acquire(&own, "a worker")
-        .map_err(|error| CliError::caused(ErrorKind::Failed, "cannot take a directory for workspaces", error))?;
+    let lock = take_own(&own).await?;
     clear_abandoned(&all);
     let worker = tokio::select! {
         worker = wiring::enter_worker(config, Arc::new(plane), inventory, &own) => worker?,
@@ -70,12 +75,31 @@ pub(crate) async fn run(app: &App, _args: WorkerArgs) -> Result<(), CliError> {
     ended.map_err(|error| CliError::caused(ErrorKind::Failed, "the worker failed", error))
 }
 
+/// Takes a directory for this process. An earlier one had the same number if it is there; another worker that starts may
+/// be clearing that away, which takes moments.
+async fn take_own(own: &Path) -> Result<DataDirLock, CliError> {
+    let mut tries = 1;
+    loop {
+        match DataDirLock::acquire(own, "a worker") {
+            Err(DataDirError::AlreadyRunning { .. }) if tries < OWN_TRIES => {
+                tries += 1;
+                tokio::time::sleep(OWN_REST).await;
+            }
+            taken => {
+                return taken.map_err(|error| {
+                    CliError::caused(ErrorKind::Failed, "cannot take a directory for workspaces", error)
+                });
+            }
+        }
+    }
+}
+
 /// Removes the workspaces of workers that are gone: a killed worker cannot do it itself, but its lock goes with it.
 fn clear_abandoned(all: &Path) {
     let Ok(entries) = std::fs::read_dir(all) else { return };
     for entry in entries.filter_map(Result::ok) {
-        if DataDirLock::acquire(&entry.path(), "clearing").is_ok()
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        if let Some(lock) = DataDirLock::take_abandoned(&entry.path())
+            && let Err(error) = lock.remove()
         {
             tracing::warn!(path = %entry.path().display(), %error, "the workspaces of an earlier worker stay behind");
         }
