@@ -960,47 +960,47 @@ ALTER TABLE eve.results ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE eve.results_rest ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY tenant ON eve.api_keys TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.api_keys TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.attempt_events TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.attempt_events TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.attempts TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.attempts TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.bulk_actions TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.bulk_actions TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.dependencies TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.dependencies TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.events TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.events TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.idempotency_keys TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.idempotency_keys TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.lanes TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.lanes TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.leases TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.leases TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.limits TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.limits TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.members TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.members TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.organizations TO eve_service USING ((id = eve.current_org()));
+CREATE POLICY tenant ON eve.organizations TO eve_service USING ((id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.parked TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.parked TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.projects TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.projects TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.queue TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.queue TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.releases TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.releases TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.requests TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.requests TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
-CREATE POLICY tenant ON eve.results TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.results TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
 CREATE POLICY tenant ON eve.users TO eve_service USING ((EXISTS ( SELECT
    FROM eve.members m
-  WHERE ((m.user_id = users.id) AND (m.org_id = eve.current_org())))));
+  WHERE ((m.user_id = users.id) AND (m.org_id = ( SELECT eve.current_org() AS current_org))))));
 
-CREATE POLICY tenant ON eve.worker_types TO eve_service USING ((org_id = eve.current_org()));
+CREATE POLICY tenant ON eve.worker_types TO eve_service USING ((org_id = ( SELECT eve.current_org() AS current_org))) WITH CHECK ((org_id = eve.current_org()));
 
 ALTER TABLE eve.users ENABLE ROW LEVEL SECURITY;
 

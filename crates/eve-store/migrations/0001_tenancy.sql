@@ -8,7 +8,8 @@
 CREATE SCHEMA IF NOT EXISTS eve;
 GRANT USAGE ON SCHEMA eve TO eve_service, eve_platform;
 
--- What the transaction says about its tenant. SET LOCAL leaves an empty string behind, hence nullif.
+-- What the transaction says about its tenant. SET LOCAL leaves an empty string behind, hence nullif. Policies that
+-- filter ask for it in a sub-select, which is computed once for a statement and not for each row.
 CREATE FUNCTION eve.current_org() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN nullif(current_setting('eve.org_id', true), '')::uuid;
@@ -33,7 +34,8 @@ CREATE TABLE eve.organizations (
 );
 ALTER TABLE eve.organizations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.organizations FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.organizations TO eve_service USING (id = eve.current_org());
+CREATE POLICY tenant ON eve.organizations TO eve_service
+    USING (id = (SELECT eve.current_org())) WITH CHECK (id = eve.current_org());
 CREATE POLICY platform ON eve.organizations TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, UPDATE ON eve.organizations TO eve_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.organizations TO eve_platform;
@@ -55,14 +57,15 @@ CREATE TABLE eve.members (
 );
 ALTER TABLE eve.members ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.members FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.members TO eve_service USING (org_id = eve.current_org());
+CREATE POLICY tenant ON eve.members TO eve_service
+    USING (org_id = (SELECT eve.current_org())) WITH CHECK (org_id = eve.current_org());
 CREATE POLICY platform ON eve.members TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.members TO eve_service, eve_platform;
 
 ALTER TABLE eve.users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.users FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON eve.users TO eve_service
-    USING (EXISTS (SELECT FROM eve.members m WHERE m.user_id = users.id AND m.org_id = eve.current_org()));
+    USING (EXISTS (SELECT FROM eve.members m WHERE m.user_id = users.id AND m.org_id = (SELECT eve.current_org())));
 CREATE POLICY platform ON eve.users TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT ON eve.users TO eve_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.users TO eve_platform;
@@ -81,7 +84,8 @@ CREATE TABLE eve.api_keys (
 );
 ALTER TABLE eve.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.api_keys FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.api_keys TO eve_service USING (org_id = eve.current_org());
+CREATE POLICY tenant ON eve.api_keys TO eve_service
+    USING (org_id = (SELECT eve.current_org())) WITH CHECK (org_id = eve.current_org());
 CREATE POLICY platform ON eve.api_keys TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.api_keys TO eve_service, eve_platform;
 
@@ -110,7 +114,8 @@ CREATE TABLE eve.projects (
 );
 ALTER TABLE eve.projects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.projects FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.projects TO eve_service USING (org_id = eve.current_org());
+CREATE POLICY tenant ON eve.projects TO eve_service
+    USING (org_id = (SELECT eve.current_org())) WITH CHECK (org_id = eve.current_org());
 CREATE POLICY platform ON eve.projects TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.projects TO eve_service, eve_platform;
 
@@ -135,6 +140,7 @@ CREATE TABLE eve.worker_types (
 COMMENT ON COLUMN eve.worker_types.instructions IS 'The skills attached to the type: Markdown that is given to the agent with every request.';
 ALTER TABLE eve.worker_types ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.worker_types FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.worker_types TO eve_service USING (org_id = eve.current_org());
+CREATE POLICY tenant ON eve.worker_types TO eve_service
+    USING (org_id = (SELECT eve.current_org())) WITH CHECK (org_id = eve.current_org());
 CREATE POLICY platform ON eve.worker_types TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.worker_types TO eve_service, eve_platform;

@@ -274,7 +274,8 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE eve.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE eve.%I FORCE ROW LEVEL SECURITY', name);
-        EXECUTE format('CREATE POLICY tenant ON eve.%I TO eve_service USING (org_id = eve.current_org())', name);
+        EXECUTE format('CREATE POLICY tenant ON eve.%I TO eve_service USING (org_id = (SELECT eve.current_org()))
+                            WITH CHECK (org_id = eve.current_org())', name);
         EXECUTE format('CREATE POLICY platform ON eve.%I TO eve_platform USING (true) WITH CHECK (true)', name);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON eve.%I TO eve_service, eve_platform', name);
     END LOOP;
@@ -387,6 +388,7 @@ CREATE TABLE eve.limits (
 COMMENT ON TABLE eve.limits IS 'Concurrency limits. Those of services and accounts are the installation''s, and so may be those of a worker type: org_id is null.';
 ALTER TABLE eve.limits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.limits FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.limits TO eve_service USING (org_id = eve.current_org());
+CREATE POLICY tenant ON eve.limits TO eve_service
+    USING (org_id = (SELECT eve.current_org())) WITH CHECK (org_id = eve.current_org());
 CREATE POLICY platform ON eve.limits TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON eve.limits TO eve_service, eve_platform;

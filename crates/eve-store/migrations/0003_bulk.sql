@@ -41,7 +41,8 @@ CREATE TABLE eve.bulk_actions (
 CREATE INDEX bulk_actions_open ON eve.bulk_actions (served_at) WHERE state IN ('pending', 'running');
 ALTER TABLE eve.bulk_actions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE eve.bulk_actions FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON eve.bulk_actions TO eve_service USING (org_id = eve.current_org());
+CREATE POLICY tenant ON eve.bulk_actions TO eve_service
+    USING (org_id = (SELECT eve.current_org())) WITH CHECK (org_id = eve.current_org());
 CREATE POLICY platform ON eve.bulk_actions TO eve_platform USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE ON eve.bulk_actions TO eve_service;
 GRANT SELECT, DELETE ON eve.bulk_actions TO eve_platform;
