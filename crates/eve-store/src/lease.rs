@@ -94,21 +94,29 @@ pub async fn lease_take(tx: &mut PlatformTx, fenced: &[Fenced]) -> Result<Vec<St
     rows.into_iter().map(|row| lease_standing!(row)).collect()
 }
 
-/// Takes back what lost workers hold.
-pub async fn lease_take_lost(tx: &mut PlatformTx, limit: i64) -> Result<Vec<Standing>, StoreError> {
+/// Takes back what lost workers hold, and stopped ones. The flag says that the worker stopped in order and never began
+/// with it: the answer to its last claim was not heard any more.
+pub async fn lease_take_lost(tx: &mut PlatformTx, limit: i64) -> Result<Vec<(Standing, bool)>, StoreError> {
     let rows = sqlx::query!(
         r#"DELETE FROM eve.leases WHERE ctid = ANY (ARRAY(
                SELECT l.ctid FROM eve.leases l
                WHERE l.worker_id = ANY (ARRAY(SELECT id FROM eve.workers WHERE state IN ('lost', 'stopped')))
                LIMIT $1 FOR UPDATE SKIP LOCKED))
            RETURNING org_id, request_id, attempt_id, worker_id, parent_id, fence, claimed_at, started_at, lane_id,
-                     priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!""#,
+                     priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!",
+                     started_at IS NULL AND worker_id IN (SELECT id FROM eve.workers WHERE state = 'stopped')
+                         AS "unheard!""#,
         limit
     )
     .fetch_all(tx.conn())
     .await
     .during("lease_take_lost")?;
-    rows.into_iter().map(|row| lease_standing!(row)).collect()
+    rows.into_iter()
+        .map(|row| {
+            let unheard = row.unheard;
+            lease_standing!(row).map(|standing| (standing, unheard))
+        })
+        .collect()
 }
 
 /// Takes back what a worker was given and does not know of: the answer to its claim was lost. Only what is older than

@@ -105,18 +105,22 @@ impl Bed {
         Ok(Evidence { asked: self.client.ledger(), lines: world::read(&self.world.world_dir())?, records, deaths })
     }
 
-    /// Waits for quiet and checks. What is wrong is shown with everything that is known about it, and the world's
-    /// directory is kept.
+    /// Waits for quiet and checks. What is wrong is shown with everything that is known about it.
     pub(crate) async fn verdict(&mut self, minimum: usize) -> anyhow::Result<Verdict> {
         self.quiet().await?;
         let evidence = self.evidence().await?;
         let verdict = checker::check(&evidence, minimum);
-        if verdict.is_good() {
-            self.world.passed();
-        } else {
+        if !verdict.is_good() {
             show(&evidence, &verdict);
         }
         Ok(verdict)
+    }
+
+    /// Ends the world. Its directory goes if everything was as promised.
+    pub(crate) fn end(mut self, good: bool) {
+        if good {
+            self.world.passed();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -41,6 +42,8 @@ impl Daemon {
         let child = wrapped
             .current_dir(directory)
             .stdin(Stdio::null())
+            // When the group that the harness is in loses its terminal's shell, the kernel wakes all that is stopped in it.
+            .process_group(0)
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()

@@ -171,11 +171,6 @@ impl World {
         self.keep = false;
     }
 
-    /// Leaves the directory for somebody to look at after all.
-    pub(crate) const fn keep(&mut self) {
-        self.keep = true;
-    }
-
     async fn add_server(&mut self) -> anyhow::Result<()> {
         let index = self.servers.len();
         let data_dir = self.root.join(format!("s{index}"));

@@ -393,6 +393,8 @@ impl Worker {
                     if !last && let Ok(answer) = self.tools.plane.worker_register(&self.registration).await {
                         let next = Arc::new(Session::new(&answer, asked_at));
                         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = next;
+                        // The new lease runs: what went wrong before must not delay its first heartbeat.
+                        rest = RETRY.0;
                     }
                     tokio::time::sleep(rest).await;
                 }

@@ -2,7 +2,8 @@
 //!
 //! A worker whose lease ran out by the database's clock is given up for good: it has to enter anew. What it held is
 //! queued again (or quarantined after too many lost workers), in batches. A claim that was under way while its worker
-//! was given up leaves a lease behind that the next round finds. The worker's processes are its own business: it kills
+//! was given up leaves a lease behind that the next round finds; so does one that was under way when its worker stopped in
+//! order, which is given back and counts for nothing. The worker's processes are its own business: it kills
 //! them before its lease can run out.
 
 use std::sync::atomic::AtomicU32;
@@ -89,8 +90,10 @@ async fn reap(engine: &Engine) -> Result<usize, Error> {
     let standings = lease::lease_take_lost(&mut tx, REAP_BATCH).await?;
     let count = standings.len();
     let mut decided = Vec::with_capacity(count);
-    for before in standings {
-        let event = RequestEvent::LeaseExpired { fence: before.life.fence };
+    for (before, unheard) in standings {
+        let fence = before.life.fence;
+        // A worker that stopped in order is no lost one, and nobody's fault.
+        let event = if unheard { RequestEvent::Released { fence } } else { RequestEvent::LeaseExpired { fence } };
         decided.push(transition::decide_taken(before, &event)?);
     }
     let quarantine = RequestState::Failed(FailureClass::Quarantined);

@@ -58,6 +58,24 @@ async fn a_lost_worker_s_request_is_taken_over_and_its_late_writes_change_nothin
     world.assert_places();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_that_stopped_in_order_never_heard_of_is_given_back() {
+    let world = World::new().await;
+    let request = world.ask(draft("unheard")).await;
+    let claims = world.claim_as(world.worker, 1, std::time::Duration::ZERO).await;
+    assert_eq!(claims.len(), 1);
+    // Its last word names nothing: the answer to the claim came too late for it.
+    let (ctx, at_once) = (worker(), std::time::Duration::ZERO);
+    world.engine.worker_heartbeat(&ctx, world.worker, "stopped", &[], at_once).await.expect("heard");
+    let services = Services::start(&world.engine, RetentionPeriods::default());
+    until(|| world.count("SELECT count(*) FROM eve.leases") == 0).await;
+    services.stop().await;
+    assert_eq!(world.get(request.id).await.state, StateName::Pending);
+    assert_eq!(world.count("SELECT count(*) FROM eve.attempts WHERE state = 'released'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM eve.queue WHERE crashes = 0 AND burned = 0"), 1, "nobody is to blame");
+    world.assert_places();
+}
+
 /// Moves a request into the past: an id of that time, with everything that belongs to it.
 fn age(world: &World, id: eve_core::RequestId, days: i64) -> eve_core::RequestId {
     let old = sqlx_free::query(&world.database, &format!("SELECT eve.uuid_at(now() - interval '{days} days')"));

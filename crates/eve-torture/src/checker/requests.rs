@@ -42,7 +42,7 @@ pub(super) fn check(evidence: &Evidence, verdict: &mut Verdict) {
                 "cancelled" => verdict.figures.cancelled += 1,
                 _ => {}
             }
-            let quarantined = record.result.as_ref().is_some_and(|result| is_quarantined(result));
+            let quarantined = record.result.as_ref().is_some_and(is_quarantined);
             verdict.figures.quarantined += usize::from(quarantined);
         }
     }

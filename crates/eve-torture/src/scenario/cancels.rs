@@ -23,7 +23,6 @@ use crate::clock;
 use crate::evidence::client::Expect;
 use crate::evidence::client::Work;
 use crate::outcome::Outcome;
-use crate::say::say;
 use crate::world::Settings;
 
 /// Workers that the harness plays, and how much each holds at once.
@@ -95,10 +94,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         cancelled >= races / 20,
     );
     outcome.note(format!("answers: {answers:?}"));
-    if !outcome.is_good() {
-        bed.world.keep();
-        say("see above");
-    }
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 

@@ -100,5 +100,6 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         ),
         slowest.is_none_or(|slowest| slowest <= TAKEOVER_MS),
     );
+    bed.end(outcome.is_good());
     Ok(outcome)
 }

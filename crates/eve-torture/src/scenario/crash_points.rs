@@ -165,7 +165,8 @@ async fn one_world(context: &Context, points: &[Point], seeds: usize) -> anyhow:
     }
     traffic.ended().await?;
     let verdict = bed.verdict(traffic.minimum()).await?;
-    let branches = traffic.branches(&mut bed).await?;
+    let branches = traffic.branches(&bed).await?;
+    bed.end(verdict.is_good() && branches.1.is_empty());
     Ok(Done { verdict, killed, branches })
 }
 

@@ -127,6 +127,7 @@ pub(super) async fn workspaces(context: &mut Context) -> anyhow::Result<Outcome>
     let most = cycles * 3 * 2;
     outcome.gate(format!("it stopped claiming: {full} attempts failed there, at most {most} may"), full <= most);
     outcome.gate(format!("the worker worked again after {again} of {cycles} times"), again == cycles);
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 
@@ -195,6 +196,7 @@ pub(super) async fn database(context: &mut Context) -> anyhow::Result<Outcome> {
     outcome.note(format!(
         "answers to clients: {codes:?}; /readyz said no {not_ready} of {cycles} times; PostgreSQL stopped by itself {crashed} times"
     ));
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 

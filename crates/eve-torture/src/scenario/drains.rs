@@ -95,5 +95,6 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         format!("ended in order within {ENDED_WITHIN:?}: {} at worst; not in order: {disorderly:?}", seconds(slowest)),
         disorderly.is_empty() && took.len() == drains,
     );
+    bed.end(outcome.is_good());
     Ok(outcome)
 }

@@ -74,6 +74,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
     );
     outcome
         .note(format!("leases taken from living workers, on a machine this busy: {}", verdict.figures.expired_living));
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 

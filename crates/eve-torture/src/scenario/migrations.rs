@@ -62,6 +62,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
     bed.client.ask(&Work::of(20)).await;
     let verdict = bed.verdict(1).await?;
     outcome.add(&verdict);
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 

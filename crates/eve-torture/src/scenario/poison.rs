@@ -69,5 +69,6 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         ),
         verdict.figures.failed == poisons && verdict.figures.completed == others,
     );
+    bed.end(outcome.is_good());
     Ok(outcome)
 }

@@ -82,6 +82,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         + (0..bed.world.workers.len()).filter(|index| !bed.world.worker_lives(*index)).count();
     outcome.gate(format!("processes of Eve's that ended: {ended}"), ended == 0);
     outcome.note(format!("{} calls without an answer or with a 5xx, repeated by the client", verdict.figures.unheard));
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 

@@ -85,7 +85,11 @@ pub(super) async fn run(context: &mut Context, silence: Silence) -> anyhow::Resu
             lines.extend(tail.news()?);
             Ok(silenced.iter().all(|one| taken_at(&lines, one).is_some()).then_some(()))
         })
-        .await?;
+        .await
+        .with_context(|| {
+            let left = silenced.iter().filter(|one| taken_at(&lines, one).is_none());
+            left.map(|one| format!("{} on {}", one.attempt, state(&bed, one.worker))).collect::<Vec<_>>().join(", ")
+        })?;
         for one in &silenced {
             taken_after.extend(taken_at(&lines, one).map(|at| at.saturating_sub(began)));
             let last = lines.iter().filter(|line| line.attempt == one.attempt).map(|line| line.at).max();
@@ -118,6 +122,7 @@ pub(super) async fn run(context: &mut Context, silence: Silence) -> anyhow::Resu
         seconds(percentile(&taken_after, 99)),
     ));
     refusals.judge(&mut bed, silence, &mut outcome).await?;
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 
@@ -150,6 +155,14 @@ async fn running(
             Ok(Silenced { request: line.request, attempt: line.attempt, fence: line.fence, worker })
         })
         .collect()
+}
+
+/// A worker's name and what its process does: `T` is stopped.
+fn state(bed: &Bed, worker: usize) -> String {
+    let Some(worker) = bed.world.workers.get(worker) else { return "nobody".to_owned() };
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", worker.daemon.pid)).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.get(..1)).unwrap_or("?").to_owned();
+    format!("{} ({state})", worker.daemon.name)
 }
 
 fn taken_at(lines: &[Line], one: &Silenced) -> Option<u64> {

@@ -137,6 +137,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         "{} attempts lost and {} given back; {} calls without an answer or with a 5xx",
         verdict.figures.expired, verdict.figures.released, verdict.figures.unheard
     ));
+    bed.end(outcome.is_good());
     Ok(outcome)
 }
 
