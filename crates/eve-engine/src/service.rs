@@ -26,6 +26,9 @@ use crate::clock;
 pub use retention::RetentionPeriods;
 pub(crate) use retention::partitions_ensure;
 
+/// Longest rest of services that find nothing to do, so that a system in which nothing happens does next to nothing.
+const IDLE_REST: Duration = Duration::from_secs(1);
+
 /// One thing that Eve does by itself.
 #[async_trait::async_trait]
 trait Service: Send + Sync {
@@ -33,8 +36,12 @@ trait Service: Send + Sync {
     fn name(&self) -> &'static str;
     /// What it does, in one sentence.
     fn description(&self) -> &'static str;
-    /// Longest rest between two rounds.
+    /// Rest after a round that did something.
     fn period(&self) -> Duration;
+    /// Longest rest, after rounds that found nothing to do: each rests twice as long as the one before.
+    fn longest_rest(&self) -> Duration {
+        self.period().max(IDLE_REST)
+    }
     /// One round. Says what it did, or nothing if there was nothing to do.
     async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error>;
 }
@@ -73,7 +80,7 @@ impl Services {
     pub fn start(engine: &Engine, retention: RetentionPeriods) -> Self {
         let services: Vec<Box<dyn Service>> = vec![
             Box::new(reaper::Reaper::new(engine.lease_terms())),
-            Box::new(promoter::Promoter),
+            Box::new(promoter::Promoter::default()),
             Box::new(dependency_release::DependencyRelease),
             Box::new(bulk_actions::BulkActions),
             Box::new(retention::Retention::new(retention)),
@@ -84,7 +91,7 @@ impl Services {
                 Mutex::new(ServiceReport {
                     name: service.name(),
                     description: service.description(),
-                    period: service.period(),
+                    period: service.longest_rest(),
                     rounds: 0,
                     failures: 0,
                     last_round_at: None,
@@ -97,14 +104,19 @@ impl Services {
         for (index, service) in services.into_iter().enumerate() {
             let (reports, stop, engine) = (this.reports.clone(), this.stop.clone(), engine.clone());
             this.tasks.spawn(async move {
+                let mut rest = service.period();
                 while !stop.is_cancelled() {
                     let outcome = service.activate(&engine).await;
+                    rest = match &outcome {
+                        Ok(None) => (rest * 2).min(service.longest_rest()),
+                        Ok(Some(_)) | Err(_) => service.period(),
+                    };
                     if let Some(report) = reports.get(index) {
                         record(report, service.name(), outcome);
                     }
                     tokio::select! {
                         () = stop.cancelled() => break,
-                        () = tokio::time::sleep(service.period()) => {}
+                        () = tokio::time::sleep(rest) => {}
                     }
                 }
             });

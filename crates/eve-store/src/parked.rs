@@ -2,6 +2,7 @@
 
 use eve_core::Priority;
 use eve_core::RequestId;
+use jiff::SignedDuration;
 
 use crate::PlatformTx;
 use crate::StoreError;
@@ -91,6 +92,18 @@ pub async fn parked_take_due(tx: &mut PlatformTx, limit: i64) -> Result<Vec<Stan
     .await
     .during("parked_take_due")?;
     rows.into_iter().map(|row| parked_standing!(row)).collect()
+}
+
+/// How long until the next parked request is due, if one is.
+pub async fn parked_next_due(tx: &mut PlatformTx) -> Result<Option<SignedDuration>, StoreError> {
+    let seconds = sqlx::query_scalar!(
+        r#"SELECT extract(epoch FROM run_at - now())::float8 AS "seconds!"
+           FROM eve.parked WHERE run_at IS NOT NULL ORDER BY run_at LIMIT 1"#
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .during("parked_next_due")?;
+    Ok(seconds.map(|seconds| SignedDuration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))
 }
 
 /// A parked request that waits for fewer others than before.

@@ -9,7 +9,6 @@ use eve_core::Place;
 use eve_core::Priority;
 use eve_core::RequestId;
 use eve_core::RequestState;
-use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use crate::OrgTx;
@@ -283,16 +282,4 @@ pub async fn queue_depth(tx: &mut OrgTx) -> Result<Vec<QueueDepth>, StoreError> 
 /// What waits in all organizations together; of each lane at each priority, [`COUNTED_TOTAL`] at most.
 pub async fn queue_depth_total(tx: &mut PlatformTx) -> Result<Vec<QueueDepth>, StoreError> {
     depth_rows!(tx, COUNTED_TOTAL)
-}
-
-/// How long until the next parked request is due, if one is.
-pub async fn queue_next_due(tx: &mut PlatformTx) -> Result<Option<SignedDuration>, StoreError> {
-    let seconds = sqlx::query_scalar!(
-        r#"SELECT extract(epoch FROM run_at - now())::float8 AS "seconds!"
-           FROM eve.parked WHERE run_at IS NOT NULL ORDER BY run_at LIMIT 1"#
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .during("queue_next_due")?;
-    Ok(seconds.map(|seconds| SignedDuration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))
 }

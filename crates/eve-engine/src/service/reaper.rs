@@ -2,9 +2,9 @@
 //!
 //! A worker whose lease ran out by the database's clock is given up for good: it has to enter anew. What it held is
 //! queued again (or quarantined after too many lost workers), in batches. A claim that was under way while its worker
-//! was given up leaves a lease behind that the next round finds; so does one that was under way when its worker stopped in
-//! order, which is given back and counts for nothing. The worker's processes are its own business: it kills
-//! them before its lease can run out.
+//! was given up leaves a lease behind that the next round finds; so does one that was under way when its worker stopped
+//! in order, which is given back and counts for nothing. The worker's processes are its own business: it kills them
+//! before its lease can run out.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -57,6 +57,10 @@ impl Service for Reaper {
     }
 
     fn period(&self) -> Duration {
+        self.period
+    }
+
+    fn longest_rest(&self) -> Duration {
         self.period
     }
 
