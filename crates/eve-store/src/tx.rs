@@ -38,8 +38,8 @@ const BROKEN_CONNECTIONS: usize = 32;
 /// calls, and planning would cost more than running. It is often made while the tables are still empty, when reading
 /// them whole looks cheapest, so that is ruled out where there is a key.
 const PLANNED_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
-/// Connections that serve nothing but heartbeats.
-const HEARTBEAT_CONNECTIONS: u32 = 2;
+/// Connections that serve nothing but heartbeats. Each is a commit, and a slow disk takes milliseconds for one.
+const HEARTBEAT_CONNECTIONS: u32 = 4;
 
 /// How to reach the database.
 #[derive(Debug, Clone)]

@@ -122,11 +122,15 @@ pub async fn worker_beat(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives up the workers whose lease ran out, by the database's clock.
-pub async fn worker_expire(tx: &mut PlatformTx) -> Result<Vec<WorkerId>, StoreError> {
+/// Gives up the workers whose lease ran out, by the database's clock. None while the database has been up for less than
+/// `grace`: nobody could be heard while it was down.
+pub async fn worker_expire(tx: &mut PlatformTx, grace: SignedDuration) -> Result<Vec<WorkerId>, StoreError> {
     let rows = sqlx::query_scalar!(
         "UPDATE eve.workers SET state = 'lost'
-         WHERE state IN ('active', 'draining') AND lease_until < clock_timestamp() RETURNING id"
+         WHERE state IN ('active', 'draining') AND lease_until < clock_timestamp()
+           AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)
+         RETURNING id",
+        grace.as_secs_f64()
     )
     .fetch_all(tx.conn())
     .await

@@ -16,6 +16,7 @@ use eve_core::RequestState;
 use eve_crash::Point;
 use eve_store::lease;
 use eve_store::worker;
+use jiff::SignedDuration;
 
 use super::Service;
 use crate::Engine;
@@ -30,6 +31,9 @@ const REAP_BATCH: i64 = 500;
 const MAX_BATCHES_PER_ROUND: usize = 40;
 /// Shortest and longest rest between two rounds.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// How long after a start of the database nobody is given up. Workers try again every five seconds at the latest; what
+/// they had to end meanwhile they give back, and that is no loss.
+const RESTART_GRACE: SignedDuration = SignedDuration::from_secs(7);
 /// Rounds after a worker was given up in which its leases are looked for; beyond, every so many rounds.
 const LOOK_ROUNDS: u32 = 20;
 
@@ -66,7 +70,7 @@ impl Service for Reaper {
 
     async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error> {
         let mut tx = engine.store().platform().await?;
-        let lost = worker::worker_expire(&mut tx).await?.len();
+        let lost = worker::worker_expire(&mut tx, RESTART_GRACE).await?.len();
         tx.commit().await?;
         if lost > 0 {
             eve_crash::pass(Point::ReaperExpired);

@@ -124,6 +124,15 @@ impl World {
         sqlx_free::execute(&self.database, &sql);
     }
 
+    /// Waits until the database has been up for so long that silent workers are given up.
+    pub(crate) async fn past_restart_grace(&self) {
+        let sql = "SELECT count(*) FROM (SELECT pg_postmaster_start_time() AS at) s \
+                   WHERE s.at < clock_timestamp() - interval '7 seconds'";
+        while self.count(sql) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
     /// Every request is in exactly one place, and nothing is anywhere that is no request.
     pub(crate) fn assert_places(&self) {
         let misplaced = misplaced(&self.database);

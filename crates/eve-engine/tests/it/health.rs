@@ -239,7 +239,8 @@ async fn the_listener_says_how_long_news_takes_and_that_it_connected_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_workers_and_what_they_quarantined_are_counted() {
-    let world = World::with_lease(SignedDuration::from_secs(5)).await;
+    let world = World::with_lease(SignedDuration::from_secs(30)).await;
+    world.past_restart_grace().await;
     let request = world.ask(draft("poison")).await;
     let services = Services::start(&world.engine, RetentionPeriods::default());
     let mut lost = 0;

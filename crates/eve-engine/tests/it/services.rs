@@ -13,7 +13,7 @@ use crate::harness::success;
 use crate::harness::worker;
 
 async fn until(mut done: impl FnMut() -> bool) {
-    for _ in 0..100 {
+    for _ in 0..400 {
         if done() {
             return;
         }
@@ -24,7 +24,8 @@ async fn until(mut done: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_worker_s_request_is_taken_over_and_its_late_writes_change_nothing() {
-    let world = World::with_lease(SignedDuration::from_secs(5)).await;
+    let world = World::with_lease(SignedDuration::from_secs(30)).await;
+    world.past_restart_grace().await;
     let request = world.ask(draft("survive")).await;
     let healthy = world.ask(draft("healthy")).await;
     let lost = world.run_one().await;
@@ -74,6 +75,28 @@ async fn what_a_worker_that_stopped_in_order_never_heard_of_is_given_back() {
     assert_eq!(world.count("SELECT count(*) FROM eve.attempts WHERE state = 'released'"), 1);
     assert_eq!(world.count("SELECT count(*) FROM eve.queue WHERE crashes = 0 AND burned = 0"), 1, "nobody is to blame");
     world.assert_places();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_could_not_be_heard_because_the_database_was_down_is_not_lost() {
+    let mut world = World::new().await;
+    let request = world.ask(draft("survive")).await;
+    let claim = world.run_one().await;
+    world.database.crash_and_restart().expect("it comes back");
+    // As if it had been down for longer than the lease.
+    world.expire(world.worker);
+    let services = Services::start(&world.engine, RetentionPeriods::default());
+    let rounds = || services.reports().iter().find(|report| report.name == "reaper").map_or(0, |report| report.rounds);
+    until(|| rounds() > 1).await;
+    let held = [FencedAttempt::from(&claim)];
+    let (ctx, at_once) = (worker(), std::time::Duration::ZERO);
+    let signals = world.engine.worker_heartbeat(&ctx, world.worker, "active", &held, at_once).await;
+    assert_eq!(signals.expect("heard"), [WorkerSignal::Continue]);
+    // Whoever stays silent is given up all the same.
+    world.expire(world.worker);
+    until(|| world.count("SELECT count(*) FROM eve.leases") == 0).await;
+    services.stop().await;
+    assert_eq!(world.get(request.id).await.state, StateName::Pending);
 }
 
 /// Moves a request into the past: an id of that time, with everything that belongs to it.
