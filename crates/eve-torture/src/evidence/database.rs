@@ -99,13 +99,7 @@ const ATTEMPTS: &str = "
 SELECT a.id, a.request_id, a.fence, a.state, a.failure_class, split_part(w.name, ':', 2) AS worker_pid,
        (extract(epoch FROM a.claimed_at) * 1000)::bigint AS claimed_ms,
        (extract(epoch FROM a.ended_at) * 1000)::bigint AS ended_ms
-FROM eve.attempts a LEFT JOIN eve.workers w ON w.id = a.worker_id
-UNION ALL
-SELECT z.attempt_id, z.request_id, z.fence, 'settled', z.error_code, NULL,
-       (extract(epoch FROM z.created_at) * 1000)::bigint, (extract(epoch FROM z.created_at) * 1000)::bigint
-FROM eve.results z
-WHERE z.attempt_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM eve.attempts a WHERE a.request_id = z.request_id AND a.fence = z.fence)
+FROM eve.attempt_view a LEFT JOIN eve.workers w ON w.id = a.worker_id
 ORDER BY 2, 3";
 
 const KEYS: &str = "SELECT key, request_id FROM eve.idempotency_keys";

@@ -1,5 +1,5 @@
 //! Requests of all kinds, so that every seam is passed: with and without keys, due later, waiting for others, called
-//! off, with a repository, and with a worker that dies.
+//! off, with a repository, failing, and with a worker that dies.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -158,6 +158,10 @@ async fn round(client: Client, point: Point, repository: PathBuf, gate: PathBuf)
         let of_repository =
             || Work::of(20).told("write=result.txt").with("repository", repository.to_string_lossy().into_owned());
         works.extend((0..2).map(|_| of_repository()));
+    }
+    if point == Point::TransitionAttempts {
+        // An attempt that succeeds is recorded with its result.
+        works.extend((0..PLAIN).map(|_| Work::of(20).told("exit=3").expecting(Expect::Failed("agent_failed"))));
     }
     client.ask_all(works, PLAIN).await;
     if point == Point::ChangeCommitted {
