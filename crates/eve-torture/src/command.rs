@@ -10,6 +10,7 @@ use crate::outcome::Outcome;
 use crate::report;
 use crate::say::say;
 use crate::scenario::Context;
+use crate::scenario::FULL_ONLY;
 use crate::scenario::SCENARIOS;
 use crate::scenario::Scenario;
 use crate::scenario::Size;
@@ -59,7 +60,7 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     }
     let size = if options.full { Size::Full } else { Size::Short };
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
-    let chosen = choose(&options.scenarios)?;
+    let chosen = choose(&options.scenarios, size)?;
     let point = options.point.as_deref().map(find_point).transpose()?;
     say(&format!("seed {seed}, {} run", size.name()));
     let began = Instant::now();
@@ -94,9 +95,10 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
+fn choose(names: &[String], size: Size) -> anyhow::Result<Vec<&'static Scenario>> {
     if names.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+        let fits = |scenario: &&Scenario| size == Size::Full || scenario.name != FULL_ONLY;
+        return Ok(SCENARIOS.iter().filter(fits).collect());
     }
     names
         .iter()

@@ -66,6 +66,9 @@ pub(crate) struct Scenario {
     pub(crate) run: for<'a> fn(&'a mut Context) -> Running<'a>,
 }
 
+/// What only a full run has: its sample is the tests of `eve-model`.
+pub(crate) const FULL_ONLY: &str = "model";
+
 /// All of them, in the order in which they are run.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {

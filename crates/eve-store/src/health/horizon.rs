@@ -65,7 +65,7 @@ pub struct Holder {
     pub seconds: Option<f64>,
     /// How many transactions began since; nothing where it keeps log only.
     pub transactions: Option<i64>,
-    /// The first word of its last statement, or the whole of one of Eve's own, which carry no values.
+    /// The first word of its last statement, or one of Eve's own without the values in it.
     pub command: Option<String>,
     /// Bytes of log that a slot keeps from being removed.
     pub kept_log_bytes: Option<i64>,
@@ -115,7 +115,8 @@ pub async fn holder_list(tx: &mut PlatformTx) -> Result<Vec<Holder>, StoreError>
                     a.state, a.xact_start AS since,
                     greatest(age(a.backend_xmin), age(a.backend_xid))::int8 AS transactions,
                     CASE WHEN a.usename = session_user AND a.application_name IN ('eve', 'eve-listen')
-                         THEN left(regexp_replace(btrim(a.query), '\\s+', ' ', 'g'), 80)
+                         THEN left(regexp_replace(regexp_replace(btrim(a.query), '''[^'']*''', '''…''', 'g'),
+                                                  '\\s+', ' ', 'g'), 80)
                          ELSE upper(substring(a.query FROM '^\\s*([A-Za-z]+)')) END AS command,
                     NULL::int8 AS kept_log_bytes
              FROM pg_stat_activity a
