@@ -31,7 +31,8 @@ const REAP_BATCH: i64 = 500;
 const MAX_BATCHES_PER_ROUND: usize = 40;
 /// Shortest and longest rest between two rounds.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-/// How long after a start of the database nobody is given up. Workers try again every five seconds at the latest; what
+/// How long after a start of the database nobody is given up; a lease at most, so that whoever was heard since is never
+/// given up later for it. Workers try again every five seconds at the latest; what
 /// they had to end meanwhile they give back, and that is no loss.
 const RESTART_GRACE: SignedDuration = SignedDuration::from_secs(7);
 /// Rounds after a worker was given up in which its leases are looked for; beyond, every so many rounds.
@@ -39,6 +40,7 @@ const LOOK_ROUNDS: u32 = 20;
 
 pub(super) struct Reaper {
     period: Duration,
+    grace: SignedDuration,
     /// Rounds since a worker was given up here. Only how often to look, never what to do, depends on it.
     calm: AtomicU32,
 }
@@ -46,7 +48,8 @@ pub(super) struct Reaper {
 impl Reaper {
     pub(super) fn new(terms: LeaseTerms) -> Self {
         let tenth = Duration::try_from(terms.ttl / 10).unwrap_or(PERIOD.1);
-        Self { period: tenth.clamp(PERIOD.0, PERIOD.1), calm: AtomicU32::new(0) }
+        let grace = RESTART_GRACE.min(terms.ttl);
+        Self { period: tenth.clamp(PERIOD.0, PERIOD.1), grace, calm: AtomicU32::new(0) }
     }
 }
 
@@ -70,7 +73,7 @@ impl Service for Reaper {
 
     async fn activate(&self, engine: &Engine) -> Result<Option<String>, Error> {
         let mut tx = engine.store().platform().await?;
-        let lost = worker::worker_expire(&mut tx, RESTART_GRACE).await?.len();
+        let lost = worker::worker_expire(&mut tx, self.grace).await?.len();
         tx.commit().await?;
         if lost > 0 {
             eve_crash::pass(Point::ReaperExpired);
