@@ -281,27 +281,42 @@ CREATE TABLE eve.events (
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     seq bigint NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
-    request_id uuid,
-    attempt_id uuid,
-    lane_id integer,
     kind text NOT NULL,
     actor text NOT NULL,
+    request_ids uuid[],
+    attempt_ids uuid[],
+    lane_ids integer[],
     payload jsonb
 )
 PARTITION BY RANGE (at);
 
 ALTER TABLE ONLY eve.events FORCE ROW LEVEL SECURITY;
 
+CREATE VIEW eve.event_view WITH (security_invoker='true') AS
+ SELECT e.org_id,
+    e.xid,
+    e.seq AS row_seq,
+    ((e.seq * 64) + COALESCE((n.ordinality - 1), (0)::bigint)) AS seq,
+    e.at,
+    e.kind,
+    e.actor,
+    n.request_id,
+    n.attempt_id,
+    n.lane_id,
+    e.payload
+   FROM (eve.events e
+     LEFT JOIN LATERAL UNNEST(e.request_ids, e.attempt_ids, e.lane_ids) WITH ORDINALITY n(request_id, attempt_id, lane_id, ordinality) ON (true));
+
 CREATE TABLE eve.events_rest (
     org_id uuid NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
     seq bigint NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
-    request_id uuid,
-    attempt_id uuid,
-    lane_id integer,
     kind text NOT NULL,
     actor text NOT NULL,
+    request_ids uuid[],
+    attempt_ids uuid[],
+    lane_ids integer[],
     payload jsonb
 );
 
@@ -1040,6 +1055,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.dependencies TO eve_platform;
 
 GRANT SELECT,INSERT ON TABLE eve.events TO eve_service;
 GRANT SELECT,INSERT ON TABLE eve.events TO eve_platform;
+
+GRANT SELECT ON TABLE eve.event_view TO eve_service;
+GRANT SELECT ON TABLE eve.event_view TO eve_platform;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.idempotency_keys TO eve_service;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE eve.idempotency_keys TO eve_platform;

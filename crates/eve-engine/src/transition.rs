@@ -270,9 +270,9 @@ async fn record(tx: &mut impl Tx, decided: &[Decided<'_>], aftermath: &mut After
                     events.push(NewEvent {
                         org: before.org_id,
                         kind,
-                        request_id: Some(before.id),
+                        request_id: before.id,
                         attempt_id,
-                        lane: Some(before.lane),
+                        lane: before.lane,
                         actor: one.actor,
                     });
                     aftermath.topics.push(Topic::Events(before.org_id));

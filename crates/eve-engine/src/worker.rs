@@ -193,9 +193,9 @@ impl Engine {
                 eve_core::Effect::Emit(kind) => Some(NewEvent {
                     org: standing.org_id,
                     kind,
-                    request_id: Some(standing.id),
+                    request_id: standing.id,
                     attempt_id: Some(attempt.attempt_id),
-                    lane: Some(standing.lane),
+                    lane: standing.lane,
                     actor: "worker",
                 }),
                 _ => None,

@@ -230,20 +230,30 @@ CREATE TABLE eve.workers (
 COMMENT ON TABLE eve.workers IS 'Worker processes. They serve every organization, so there is no org_id here.';
 
 -- One stream per organization. A reader goes by (xid, seq) and stops before the oldest transaction that is still
--- open, so a commit that comes late is never skipped, and no writer waits for another to draw a number.
+-- open, so a commit that comes late is never skipped, and no writer waits for another to draw a number. What a
+-- transaction does alike to many requests is a row for up to 48 of them, its arrays side by side.
 CREATE TABLE eve.events (
-    org_id     uuid NOT NULL,
-    xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    seq        bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-    at         timestamptz NOT NULL DEFAULT now(),
-    request_id uuid,
-    attempt_id uuid,
-    lane_id    int,
-    kind       text NOT NULL,
-    actor      text NOT NULL,
-    payload    jsonb
+    org_id      uuid NOT NULL,
+    xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    seq         bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    at          timestamptz NOT NULL DEFAULT now(),
+    kind        text NOT NULL,
+    actor       text NOT NULL,
+    request_ids uuid[],
+    attempt_ids uuid[],
+    lane_ids    int[],
+    payload     jsonb
 ) PARTITION BY RANGE (at);
 CREATE INDEX events_stream ON eve.events (org_id, xid, seq);
+
+-- Each event by itself. The factor is above the most that a row holds, so the numbers of two rows never meet.
+CREATE VIEW eve.event_view WITH (security_invoker = true) AS
+SELECT e.org_id, e.xid, e.seq AS row_seq, e.seq * 64 + coalesce(n.ordinality - 1, 0) AS seq, e.at, e.kind, e.actor,
+       n.request_id, n.attempt_id, n.lane_id, e.payload
+FROM eve.events e
+LEFT JOIN LATERAL unnest(e.request_ids, e.attempt_ids, e.lane_ids)
+    WITH ORDINALITY AS n (request_id, attempt_id, lane_id, ordinality) ON true;
+GRANT SELECT ON eve.event_view TO eve_service, eve_platform;
 
 CREATE TABLE eve.attempt_events (
     org_id     uuid NOT NULL,

@@ -17,6 +17,7 @@ use crate::OrgTx;
 use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
+use crate::columns::sparse;
 use crate::error::During;
 use crate::lease::Fenced;
 use crate::request::stamp;
@@ -96,10 +97,10 @@ pub async fn attempt_record(tx: &mut impl Tx, ended: &[EndedAttempt<'_>]) -> Res
         return Ok(());
     }
     let usage = |of: fn(&eve_core::Usage) -> u64| -> Vec<Option<i64>> {
-        ended.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))).collect()
+        sparse(ended.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))))
     };
     let words: Vec<_> = ended.iter().map(|row| outcome_words(row.report)).collect();
-    let started: Vec<Option<jiff_sqlx::Timestamp>> = ended.iter().map(|row| row.lease.started_at.map(stamp)).collect();
+    let started: Vec<Option<jiff_sqlx::Timestamp>> = sparse(ended.iter().map(|row| row.lease.started_at.map(stamp)));
     sqlx::query!(
         "INSERT INTO eve.attempts (org_id, request_id, fence, id, worker_id, claimed_at, started_at, dropped_bytes,
              input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, exit_code, state, outcome, harness,
@@ -116,28 +117,24 @@ pub async fn attempt_record(tx: &mut impl Tx, ended: &[EndedAttempt<'_>]) -> Res
         &ended.iter().map(|row| row.lease.worker_id.uuid()).collect::<Vec<_>>(),
         &ended.iter().map(|row| stamp(row.lease.claimed_at)).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
         &started as &[Option<jiff_sqlx::Timestamp>],
-        &ended.iter().map(|row| some_count(row.report.map(|report| report.dropped_bytes))).collect::<Vec<_>>()
-            as &[Option<i64>],
+        &sparse(ended.iter().map(|row| some_count(row.report.map(|report| report.dropped_bytes)))) as &[Option<i64>],
         &usage(|usage| usage.input_tokens) as &[Option<i64>],
         &usage(|usage| usage.output_tokens) as &[Option<i64>],
         &usage(|usage| usage.cache_read_tokens) as &[Option<i64>],
         &usage(|usage| usage.cache_write_tokens) as &[Option<i64>],
-        &ended.iter().map(|row| row.report.and_then(|report| report.exit_code)).collect::<Vec<_>>() as &[Option<i32>],
+        &sparse(ended.iter().map(|row| row.report.and_then(|report| report.exit_code))) as &[Option<i32>],
         &ended.iter().map(|row| row.state.name().to_owned()).collect::<Vec<_>>(),
-        &words.iter().map(|words| words.0.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
-        &ended.iter().map(|row| row.lease.harness.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &ended.iter().map(|row| row.report.and_then(|report| report.usage.model.clone())).collect::<Vec<_>>()
+        &sparse(words.iter().map(|words| words.0.map(str::to_owned))) as &[Option<String>],
+        &sparse(ended.iter().map(|row| row.lease.harness.clone())) as &[Option<String>],
+        &sparse(ended.iter().map(|row| row.report.and_then(|report| report.usage.model.clone())))
             as &[Option<String>],
-        &ended.iter().map(|row| session(&row.lease, row.report)).collect::<Vec<_>>() as &[Option<&str>],
-        &words.iter().map(|words| words.1.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
-        &words.iter().map(|words| words.2.map(str::to_owned)).collect::<Vec<_>>() as &[Option<String>],
-        &ended.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd)).collect::<Vec<_>>()
-            as &[Option<Decimal>],
-        &ended
-            .iter()
-            .map(|row| crate::result::basis_name(row.report.and_then(|report| report.usage.cost_basis))
-                .map(str::to_owned))
-            .collect::<Vec<_>>() as &[Option<String>]
+        &sparse(ended.iter().map(|row| session(&row.lease, row.report))) as &[Option<&str>],
+        &sparse(words.iter().map(|words| words.1.map(str::to_owned))) as &[Option<String>],
+        &sparse(words.iter().map(|words| words.2.map(str::to_owned))) as &[Option<String>],
+        &sparse(ended.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd))) as &[Option<Decimal>],
+        &sparse(ended.iter().map(|row| {
+            crate::result::basis_name(row.report.and_then(|report| report.usage.cost_basis)).map(str::to_owned)
+        })) as &[Option<String>]
     )
     .execute(tx.conn())
     .await

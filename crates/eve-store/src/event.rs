@@ -2,7 +2,11 @@
 //!
 //! A position in the stream is the pair (transaction, number). A reader stops before the oldest transaction that
 //! is still open, so a commit that comes late is never skipped, and no writer waits for another to draw a number.
+//!
+//! What happens alike to many requests in one transaction is written as few rows, each for up to [`EVENTS_OF_A_ROW`]:
+//! a settled batch costs one row instead of fifty. Readers see each event by itself.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,7 +19,14 @@ use jiff::Timestamp;
 use crate::OrgTx;
 use crate::StoreError;
 use crate::Tx;
+use crate::columns::slices;
+use crate::columns::sparse;
 use crate::error::During;
+
+/// Most events in a row: so many ids that it need not be stored in pieces.
+pub(crate) const EVENTS_OF_A_ROW: usize = 48;
+/// Numbers that a row has for its events; `eve.event_view` counts by it, too.
+const NUMBERS_OF_A_ROW: i64 = 64;
 
 /// A position in an organization's stream; the events after it are those not seen yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -67,30 +78,59 @@ pub struct NewEvent<'a> {
     /// What happened, as `noun:verb`.
     pub kind: &'static str,
     /// To which request.
-    pub request_id: Option<RequestId>,
+    pub request_id: RequestId,
     /// In which attempt.
     pub attempt_id: Option<AttemptId>,
     /// The request's lane, which says the worker type.
-    pub lane: Option<LaneId>,
+    pub lane: LaneId,
     /// Who did it.
     pub actor: &'a str,
 }
 
-/// Appends events, in this order.
+/// Sorts events into rows: alike in organization, kind and actor. What happens to one request stays in its order; what
+/// happens to different ones in the same transaction has none.
+fn rows<'a>(new: &'a [NewEvent<'a>]) -> Vec<Vec<&'a NewEvent<'a>>> {
+    let mut rows: Vec<Vec<&NewEvent<'_>>> = Vec::new();
+    let mut open: HashMap<(OrgId, &str, &str), usize> = HashMap::new();
+    let mut last: HashMap<RequestId, usize> = HashMap::with_capacity(new.len());
+    for event in new {
+        let key = (event.org, event.kind, event.actor);
+        let earliest = last.get(&event.request_id).copied().unwrap_or(0);
+        let fitting = open.get(&key).copied().filter(|index| *index >= earliest);
+        let fitting = fitting.filter(|index| rows.get(*index).is_some_and(|row| row.len() < EVENTS_OF_A_ROW));
+        let index = fitting.unwrap_or(rows.len());
+        match rows.get_mut(index) {
+            Some(row) => row.push(event),
+            None => rows.push(vec![event]),
+        }
+        open.insert(key, index);
+        last.insert(event.request_id, index);
+    }
+    rows
+}
+
+/// Appends events; those of one request in this order.
 pub async fn event_append(tx: &mut impl Tx, new: &[NewEvent<'_>]) -> Result<(), StoreError> {
     if new.is_empty() {
         return Ok(());
     }
+    let rows = rows(new);
+    let (low, high) = slices(rows.iter().map(Vec::len));
+    let firsts: Vec<&NewEvent<'_>> = rows.iter().filter_map(|row| row.first().copied()).collect();
+    let events: Vec<&NewEvent<'_>> = rows.iter().flatten().copied().collect();
     sqlx::query!(
-        "INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
-         SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::int[]), unnest($5::text[]),
-             unnest($6::text[])",
-        &new.iter().map(|event| event.org.uuid()).collect::<Vec<_>>(),
-        &new.iter().map(|event| event.request_id.map(RequestId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
-        &new.iter().map(|event| event.attempt_id.map(AttemptId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
-        &new.iter().map(|event| event.lane.map(|lane| lane.0)).collect::<Vec<_>>() as &[Option<i32>],
-        &new.iter().map(|event| event.kind.to_owned()).collect::<Vec<_>>(),
-        &new.iter().map(|event| event.actor.to_owned()).collect::<Vec<_>>()
+        "INSERT INTO eve.events (org_id, kind, actor, request_ids, attempt_ids, lane_ids)
+         SELECT org_id, kind, actor, ($6::uuid[])[low:high], ($7::uuid[])[low:high], ($8::int[])[low:high]
+         FROM (SELECT unnest($1::uuid[]) AS org_id, unnest($2::text[]) AS kind, unnest($3::text[]) AS actor,
+                      unnest($4::int[]) AS low, unnest($5::int[]) AS high) r",
+        &firsts.iter().map(|event| event.org.uuid()).collect::<Vec<_>>(),
+        &firsts.iter().map(|event| event.kind).collect::<Vec<_>>() as &[&str],
+        &firsts.iter().map(|event| event.actor).collect::<Vec<_>>() as &[&str],
+        &low,
+        &high,
+        &events.iter().map(|event| event.request_id.uuid()).collect::<Vec<_>>(),
+        &sparse(events.iter().map(|event| event.attempt_id.map(AttemptId::uuid))) as &[Option<uuid::Uuid>],
+        &events.iter().map(|event| event.lane.0).collect::<Vec<_>>()
     )
     .execute(tx.conn())
     .await
@@ -121,16 +161,19 @@ pub async fn event_append_about(
 /// Events after a position that no open transaction can still precede, in order.
 pub async fn event_list(tx: &mut OrgTx, after: EventPosition, limit: i64) -> Result<Vec<EventRow>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT xid::text AS "xid!", seq, kind, request_id, attempt_id, actor, at,
+        r#"SELECT xid::text AS "xid!", seq AS "seq!", kind AS "kind!", request_id, attempt_id, actor AS "actor!",
+                  at AS "at!",
                   coalesce(payload, jsonb_strip_nulls(jsonb_build_object(
                       'worker_type', (SELECT l.worker_type FROM eve.lanes l WHERE l.id = e.lane_id)))) AS "payload!"
-           FROM eve.events e
-           WHERE org_id = $1 AND (xid, seq) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-           ORDER BY org_id, xid, seq
-           LIMIT $4"#,
+           FROM eve.event_view e
+           WHERE org_id = $1 AND (xid, row_seq) >= ($2::text::xid8, $4) AND (xid, seq) > ($2::text::xid8, $3)
+             AND xid < pg_snapshot_xmin(pg_current_snapshot())
+           ORDER BY org_id, xid, row_seq, seq
+           LIMIT $5"#,
         tx.org().uuid(),
         after.xid.to_string(),
         after.seq,
+        after.seq / NUMBERS_OF_A_ROW,
         limit
     )
     .fetch_all(tx.conn())
@@ -168,6 +211,9 @@ pub async fn event_end(tx: &mut OrgTx) -> Result<EventPosition, StoreError> {
     .during("event_end")?;
     Ok(row.map_or_else(EventPosition::default, |row| EventPosition {
         xid: row.xid.parse().unwrap_or_default(),
-        seq: row.seq,
+        seq: row.seq * NUMBERS_OF_A_ROW + NUMBERS_OF_A_ROW - 1,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ pub mod attempt;
 pub mod attempt_log;
 pub mod bulk;
 pub mod cluster;
+mod columns;
 pub mod data_dir;
 pub mod dependency;
 mod error;

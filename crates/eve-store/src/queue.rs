@@ -15,6 +15,7 @@ use crate::OrgTx;
 use crate::PlatformTx;
 use crate::StoreError;
 use crate::Tx;
+use crate::columns::Columns;
 use crate::error::During;
 use crate::standing::Standing;
 use crate::standing::common;
@@ -113,36 +114,6 @@ pub async fn queue_leave(tx: &mut impl Tx, rows: &[&Standing]) -> Result<(), Sto
     .await
     .during("queue_leave")?;
     Ok(())
-}
-
-/// The columns that all places but the results have, side by side.
-pub(crate) struct Columns {
-    pub(crate) ids: Vec<uuid::Uuid>,
-    pub(crate) orgs: Vec<uuid::Uuid>,
-    pub(crate) parents: Vec<Option<uuid::Uuid>>,
-    pub(crate) fences: Vec<i64>,
-    pub(crate) lanes: Vec<i32>,
-    pub(crate) priorities: Vec<i16>,
-    pub(crate) burned: Vec<i16>,
-    pub(crate) crashes: Vec<i16>,
-    pub(crate) max_attempts: Vec<i16>,
-}
-
-impl Columns {
-    pub(crate) fn of(rows: &[Standing]) -> Self {
-        let small = |number: u16| i16::try_from(number).unwrap_or(i16::MAX);
-        Self {
-            ids: rows.iter().map(|row| row.id.uuid()).collect(),
-            orgs: rows.iter().map(|row| row.org_id.uuid()).collect(),
-            parents: rows.iter().map(|row| row.parent_id.map(RequestId::uuid)).collect(),
-            fences: rows.iter().map(|row| row.life.fence.0).collect(),
-            lanes: rows.iter().map(|row| row.lane.0).collect(),
-            priorities: rows.iter().map(|row| row.priority.number()).collect(),
-            burned: rows.iter().map(|row| small(row.life.burned)).collect(),
-            crashes: rows.iter().map(|row| small(row.life.crashes)).collect(),
-            max_attempts: rows.iter().map(|row| small(row.life.policy.max_attempts)).collect(),
-        }
-    }
 }
 
 /// The oldest request of a lane at a priority.

@@ -18,6 +18,7 @@ use crate::Tx;
 use crate::attempt::count;
 use crate::attempt::session;
 use crate::attempt::some_count;
+use crate::columns::sparse;
 use crate::error::During;
 use crate::request::stamp;
 use crate::standing::LeaseFacts;
@@ -120,22 +121,22 @@ pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(),
         return Ok(());
     }
     let usage = |of: fn(&eve_core::Usage) -> u64| -> Vec<Option<i64>> {
-        new.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))).collect()
+        sparse(new.iter().map(|row| some_count(row.report.map(|report| of(&report.usage)))))
     };
     let delivery = |of: fn(&eve_core::Delivery) -> &Option<String>| -> Vec<Option<&str>> {
-        new.iter().map(|row| row.report.and_then(|report| of(&report.delivery).as_deref())).collect()
+        sparse(new.iter().map(|row| row.report.and_then(|report| of(&report.delivery).as_deref())))
     };
-    let files: Vec<Option<i32>> = new
+    let files = new
         .iter()
         .map(|row| row.report.map(|report| report.delivery.files_changed).filter(|count| *count > 0))
-        .map(|count| count.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
-        .collect();
+        .map(|count| count.map(|count| i32::try_from(count).unwrap_or(i32::MAX)));
+    let files: Vec<Option<i32>> = sparse(files);
     let texts: Vec<(Option<&serde_json::Value>, &str)> = new.iter().map(|row| words(row.report)).collect();
     let lease = |of: fn(&LeaseFacts) -> Option<Timestamp>| -> Vec<Option<jiff_sqlx::Timestamp>> {
-        new.iter().map(|row| row.succeeded.as_ref().and_then(of).map(stamp)).collect()
+        sparse(new.iter().map(|row| row.succeeded.as_ref().and_then(of).map(stamp)))
     };
     let attempt = |of: fn(&AttemptReport) -> Option<i64>| -> Vec<Option<i64>> {
-        new.iter().map(|row| row.succeeded.as_ref().and(row.report).and_then(of)).collect()
+        sparse(new.iter().map(|row| row.succeeded.as_ref().and(row.report).and_then(of)))
     };
     sqlx::query!(
         "INSERT INTO eve.results (request_id, org_id, attempt_id, fence, duration_ms, input_tokens, output_tokens,
@@ -152,10 +153,9 @@ pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(),
              unnest($30::text[]), unnest($31::text[])",
         &new.iter().map(|row| row.request_id.uuid()).collect::<Vec<_>>(),
         &new.iter().map(|row| row.org_id.uuid()).collect::<Vec<_>>(),
-        &new.iter().map(|row| row.attempt_id.map(AttemptId::uuid)).collect::<Vec<_>>() as &[Option<uuid::Uuid>],
+        &sparse(new.iter().map(|row| row.attempt_id.map(AttemptId::uuid))) as &[Option<uuid::Uuid>],
         &new.iter().map(|row| row.fence.0).collect::<Vec<_>>(),
-        &new.iter().map(|row| row.report.map(|report| count(report.duration_ms))).collect::<Vec<_>>()
-            as &[Option<i64>],
+        &sparse(new.iter().map(|row| row.report.map(|report| count(report.duration_ms)))) as &[Option<i64>],
         &usage(|usage| usage.input_tokens) as &[Option<i64>],
         &usage(|usage| usage.output_tokens) as &[Option<i64>],
         &usage(|usage| usage.cache_read_tokens) as &[Option<i64>],
@@ -170,27 +170,22 @@ pub async fn result_write(tx: &mut impl Tx, new: &[NewResult<'_>]) -> Result<(),
         &delivery(|delivery| &delivery.commit) as &[Option<&str>],
         &delivery(|delivery| &delivery.base_commit) as &[Option<&str>],
         &delivery(|delivery| &delivery.patch) as &[Option<&str>],
-        &new.iter().map(|row| row.report.and_then(|report| report.usage.model.as_deref())).collect::<Vec<_>>()
+        &sparse(new.iter().map(|row| row.report.and_then(|report| report.usage.model.as_deref()))) as &[Option<&str>],
+        &sparse(new.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd))) as &[Option<Decimal>],
+        &sparse(new.iter().map(|row| basis_name(row.report.and_then(|report| report.usage.cost_basis))))
             as &[Option<&str>],
-        &new.iter().map(|row| row.report.and_then(|report| report.usage.cost_usd)).collect::<Vec<_>>()
-            as &[Option<Decimal>],
-        &new.iter().map(|row| basis_name(row.report.and_then(|report| report.usage.cost_basis))).collect::<Vec<_>>()
-            as &[Option<&str>],
-        &new.iter().map(|row| row.error.as_ref().map(|error| error.message.as_str())).collect::<Vec<_>>()
-            as &[Option<&str>],
-        &new.iter().map(|row| row.error.as_ref().map(|error| error.code.as_str())).collect::<Vec<_>>()
-            as &[Option<&str>],
-        &new.iter().map(|row| row.succeeded.as_ref().map(|lease| lease.worker_id.uuid())).collect::<Vec<_>>()
+        &sparse(new.iter().map(|row| row.error.as_ref().map(|error| error.message.as_str()))) as &[Option<&str>],
+        &sparse(new.iter().map(|row| row.error.as_ref().map(|error| error.code.as_str()))) as &[Option<&str>],
+        &sparse(new.iter().map(|row| row.succeeded.as_ref().map(|lease| lease.worker_id.uuid())))
             as &[Option<uuid::Uuid>],
         &lease(|lease| Some(lease.claimed_at)) as &[Option<jiff_sqlx::Timestamp>],
         &lease(|lease| lease.started_at) as &[Option<jiff_sqlx::Timestamp>],
         &attempt(|report| some_count(Some(report.dropped_bytes))) as &[Option<i64>],
-        &new.iter()
-            .map(|row| row.succeeded.as_ref().and(row.report).and_then(|report| report.exit_code))
-            .collect::<Vec<_>>() as &[Option<i32>],
-        &new.iter().map(|row| row.succeeded.as_ref().and_then(|lease| lease.harness.as_deref())).collect::<Vec<_>>()
+        &sparse(new.iter().map(|row| row.succeeded.as_ref().and(row.report).and_then(|report| report.exit_code)))
+            as &[Option<i32>],
+        &sparse(new.iter().map(|row| row.succeeded.as_ref().and_then(|lease| lease.harness.as_deref())))
             as &[Option<&str>],
-        &new.iter().map(|row| row.succeeded.as_ref().and_then(|lease| session(lease, row.report))).collect::<Vec<_>>()
+        &sparse(new.iter().map(|row| row.succeeded.as_ref().and_then(|lease| session(lease, row.report))))
             as &[Option<&str>]
     )
     .execute(tx.conn())

@@ -106,9 +106,9 @@ async fn ten_thousand_are_cancelled_once_each_though_the_service_dies_half_way()
     assert_eq!(counts(&done), (BulkState::Completed, 10_000, 0, 0));
     assert!(done.started_at.is_some() && done.finished_at >= done.started_at);
     assert_eq!(world.count("SELECT count(*) FROM eve.results WHERE state = 'cancelled'"), 10_000);
-    let events = "SELECT count(*) FROM eve.events WHERE kind = 'request:cancelled' AND actor = 'user:owner'";
+    let events = "SELECT count(*) FROM eve.event_view WHERE kind = 'request:cancelled' AND actor = 'user:owner'";
     assert_eq!(world.count(events), 10_000);
-    assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'bulk_action:completed'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM eve.event_view WHERE kind = 'bulk_action:completed'"), 1);
     world.assert_places();
 }
 
@@ -162,7 +162,7 @@ async fn urgency_changes_wherever_a_request_is() {
         assert_eq!(world.get(id).await.priority, Priority::High);
     }
     assert_eq!(world.get(finished).await.priority, Priority::Low);
-    let events = "SELECT count(*) FROM eve.events WHERE kind = 'request:reprioritised'";
+    let events = "SELECT count(*) FROM eve.event_view WHERE kind = 'request:reprioritised'";
     assert_eq!(world.count(events), 5);
     let open = format!("SELECT open FROM eve.parked WHERE request_id = '{}'", blocked.uuid());
     assert_eq!(world.count(&open), 2, "what it waits for is kept");
@@ -183,7 +183,7 @@ async fn one_request_is_made_more_urgent() {
     assert_eq!((row.priority, row.state), (Priority::Critical, StateName::Pending));
     // Once more changes nothing, and says nothing.
     world.engine.request_reprioritise(&world.owner, second, Priority::Critical).await.expect("as it was");
-    assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'request:reprioritised'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM eve.event_view WHERE kind = 'request:reprioritised'"), 1);
     assert_eq!(world.claim(1).await[0].request_id, second);
     world.engine.request_cancel(&world.owner, first).await.expect("cancelled");
     let error = world.engine.request_reprioritise(&world.owner, first, Priority::Low).await.expect_err("finished");
@@ -200,7 +200,7 @@ async fn a_preview_says_what_is_then_done_and_writes_nothing() {
     world.settle(&claim, failure(FailureClass::AgentFailed)).await.expect("failed");
     world.run_one().await;
     world.engine.request_cancel(&world.owner, ids[1]).await.expect("being stopped");
-    let before = world.count("SELECT count(*) FROM eve.events");
+    let before = world.count("SELECT count(*) FROM eve.event_view");
     let preview =
         world.engine.bulk_action_preview(&world.owner, BulkChange::Cancel, &RequestFilter::default()).await.expect("");
     let affected: Vec<(StateName, i64)> = preview.affected.iter().map(|(state, count)| (*state, *count)).collect();
@@ -208,7 +208,7 @@ async fn a_preview_says_what_is_then_done_and_writes_nothing() {
     assert_eq!(preview.skipped.get("already_failed"), Some(&1));
     assert_eq!(preview.skipped.get("already_stopping"), Some(&1));
     assert_eq!((preview.sample.len(), preview.complete), (20, true));
-    assert_eq!(world.count("SELECT count(*) FROM eve.events"), before);
+    assert_eq!(world.count("SELECT count(*) FROM eve.event_view"), before);
     assert_eq!(world.count("SELECT count(*) FROM eve.bulk_actions"), 0);
     let done = world.finish(&world.begin(BulkChange::Cancel, &RequestFilter::default()).await).await;
     assert_eq!(counts(&done), (BulkState::Completed, 30, 2, 0));

@@ -163,7 +163,7 @@ async fn a_call_with_a_key_is_made_once() {
     let error = world.engine.request_create(&world.owner, draft("one"), Some("k")).await.expect_err("another call");
     assert_eq!(error.kind, ErrorKind::IdempotencyConflict);
     assert_eq!(world.count("SELECT count(*) FROM eve.requests"), 3);
-    assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'request:created'"), 3);
+    assert_eq!(world.count("SELECT count(*) FROM eve.event_view WHERE kind = 'request:created'"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,7 @@ async fn two_dependencies_that_finish_at_once_free_it_exactly_once() {
         assert_eq!(claim.request_id, c.id);
         world.settle(&claim, success()).await.expect("settled");
     }
-    assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'request:ready'"), 10);
+    assert_eq!(world.count("SELECT count(*) FROM eve.event_view WHERE kind = 'request:ready'"), 10);
     world.assert_places();
 }
 

@@ -18,6 +18,33 @@ async fn the_stream_tells_a_request_s_life_in_order() {
     assert!(rest.events.is_empty());
 }
 
+/// Few rows hold them, and a page may end in the middle of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_tell_each_event_of_a_batch_once() {
+    let world = World::new().await;
+    let drafts = (0..130).map(|n| draft(&format!("request {n}"))).collect();
+    let asked = world.engine.request_create_many(&world.owner, drafts).await.expect("created");
+    assert_eq!(world.count("SELECT count(*) FROM eve.events"), 3);
+    let mut told = Vec::new();
+    let mut position = EventPosition::default();
+    loop {
+        let page = world.engine.event_list(&world.owner, position, 50).await.expect("listed");
+        if page.events.is_empty() {
+            break;
+        }
+        assert!(page.events.len() <= 50);
+        assert!(page.events.iter().all(|event| event.payload["worker_type"] == "general"), "{:?}", page.events);
+        told.extend(page.events.into_iter().filter_map(|event| event.request_id));
+        position = page.next;
+    }
+    assert_eq!(told, asked.iter().map(|row| row.id).collect::<Vec<_>>());
+    let end = world.engine.event_end(&world.owner).await.expect("its end");
+    assert!(end >= position);
+    world.ask(draft("after the end")).await;
+    let page = world.engine.event_list(&world.owner, end, 50).await.expect("listed");
+    assert_eq!(page.events.len(), 1);
+}
+
 /// The reason for ordering by transaction: a writer that commits late must not be skipped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_comes_late_is_not_skipped() {

@@ -14,7 +14,7 @@ async fn a_thousand_drafts_arrive_together_and_in_order() {
     let rows = world.engine.request_create_many(&world.owner, drafts).await.expect("created");
     assert_eq!(rows.iter().map(|row| row.prompt.clone()).collect::<Vec<_>>(), prompts);
     assert!(rows.iter().all(|row| row.state == StateName::Pending));
-    assert_eq!(world.count("SELECT count(DISTINCT xid) FROM eve.events WHERE kind = 'request:created'"), 1);
+    assert_eq!(world.count("SELECT count(DISTINCT xid) FROM eve.event_view WHERE kind = 'request:created'"), 1);
     let mut claimed = Vec::new();
     for _ in 0..2 {
         // Whichever way a claim lists them, the first five hundred go out first.
@@ -44,7 +44,7 @@ async fn one_bad_draft_refuses_all() {
     }
     assert_eq!(world.count("SELECT count(*) FROM eve.requests"), 1);
     assert_eq!(world.count("SELECT count(*) FROM eve.queue"), 1);
-    assert_eq!(world.count("SELECT count(*) FROM eve.events WHERE kind = 'request:created'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM eve.event_view WHERE kind = 'request:created'"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

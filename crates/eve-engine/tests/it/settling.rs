@@ -77,8 +77,7 @@ async fn cancel_and_completion_race_to_one_end() {
         assert_eq!(world.get(request.id).await.state, StateName::Completed);
     }
     assert_eq!(world.count("SELECT count(*) FROM eve.results"), 20);
-    let ends =
-        "SELECT count(*) FROM eve.events WHERE kind IN ('request:completed', 'request:cancelled', 'request:failed')";
+    let ends = "SELECT count(*) FROM eve.event_view WHERE kind IN ('request:completed', 'request:cancelled', 'request:failed')";
     assert_eq!(world.count(ends), 20);
     world.assert_places();
 }

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use super::stamp;
 use crate::StoreError;
 use crate::Tenant;
+use crate::columns::slices;
+use crate::columns::sparse;
 use crate::error::During;
+use crate::event::EVENTS_OF_A_ROW;
 use crate::lane::Lane;
 use crate::standing::LeaseFacts;
 
@@ -75,6 +78,8 @@ pub struct NewRequest {
 /// since a table that gets nothing still costs a statement the trouble of opening it.
 macro_rules! create {
     ($tx:expr, $new:expr, $places:literal, $delayed:literal) => {{
+        let told = told($new);
+        let (low, high) = slices(told.iter().map(|row| row.len()));
         sqlx::query!(
             "WITH new AS MATERIALIZED (
              SELECT unnest($2::uuid[]) AS id, unnest($3::uuid[]) AS user_id, unnest($4::uuid[]) AS parent_id,
@@ -85,7 +90,7 @@ macro_rules! create {
                  unnest($17::int[]) AS timeout_seconds, unnest($18::smallint[]) AS max_attempts,
                  unnest($19::text[]) AS on_dependency_failure, unnest($20::smallint[]) AS priority,
                  unnest($21::timestamptz[]) AS run_at, unnest($22::int[]) AS open, unnest($23::uuid[]) AS attempt_id,
-                 unnest($24::uuid[]) AS worker_id, unnest($25::text[]) AS blocked_by, unnest($26::text[]) AS actor
+                 unnest($24::uuid[]) AS worker_id, unnest($25::text[]) AS blocked_by
            ), made AS (
              INSERT INTO eve.requests (org_id, id, user_id, parent_id, replay_of, lane_id, title, prompt, repository,
                  branch, context, config, metadata, reply_to, harness, model, timeout_seconds, max_attempts,
@@ -99,8 +104,9 @@ macro_rules! create {
                AND n.user_id = ANY (ARRAY(SELECT user_id FROM eve.members WHERE org_id = $1 AND user_id = ANY ($3)))
              RETURNING id
            ), told AS (
-             INSERT INTO eve.events (org_id, request_id, attempt_id, lane_id, kind, actor)
-             SELECT $1, id, attempt_id, lane_id, 'request:created', actor FROM new
+             INSERT INTO eve.events (org_id, kind, actor, request_ids, attempt_ids, lane_ids)
+             SELECT $1, 'request:created', actor, ($2::uuid[])[low:high], ($23::uuid[])[low:high], ($6::int[])[low:high]
+             FROM (SELECT unnest($26::text[]) AS actor, unnest($27::int[]) AS low, unnest($28::int[]) AS high) r
            ), " + $places
                 + "
            SELECT 1 / ((SELECT count(*) FROM made) = cardinality($2::uuid[]))::int AS \"complete!\",
@@ -110,10 +116,8 @@ macro_rules! create {
             $tx.org().uuid(),
             &$new.iter().map(|request| request.id.uuid()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.user_id.uuid()).collect::<Vec<_>>(),
-            &$new.iter().map(|request| request.parent_id.map(RequestId::uuid)).collect::<Vec<_>>()
-                as &[Option<uuid::Uuid>],
-            &$new.iter().map(|request| request.replay_of.map(RequestId::uuid)).collect::<Vec<_>>()
-                as &[Option<uuid::Uuid>],
+            &sparse($new.iter().map(|request| request.parent_id.map(RequestId::uuid))) as &[Option<uuid::Uuid>],
+            &sparse($new.iter().map(|request| request.replay_of.map(RequestId::uuid))) as &[Option<uuid::Uuid>],
             &$new.iter().map(|request| request.lane.id.0).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.title.clone()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.prompt.clone()).collect::<Vec<_>>(),
@@ -122,22 +126,23 @@ macro_rules! create {
             &$new.iter().map(|request| request.context.clone()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.config.clone()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.metadata.clone()).collect::<Vec<_>>(),
-            &$new.iter().map(|request| request.reply_to.clone()).collect::<Vec<_>>() as &[Option<serde_json::Value>],
+            &sparse($new.iter().map(|request| request.reply_to.clone())) as &[Option<serde_json::Value>],
             &texts($new, |request| &request.harness) as &[Option<String>],
             &texts($new, |request| &request.model) as &[Option<String>],
-            &$new.iter().map(|request| request.timeout_seconds).collect::<Vec<_>>() as &[Option<i32>],
+            &sparse($new.iter().map(|request| request.timeout_seconds)) as &[Option<i32>],
             &$new.iter().map(|request| i16::try_from(request.max_attempts).unwrap_or(i16::MAX)).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.on_dependency_failure.name().to_owned()).collect::<Vec<_>>(),
             &$new.iter().map(|request| request.priority.number()).collect::<Vec<_>>(),
-            &$new.iter().map(|request| request.run_at.map(stamp)).collect::<Vec<_>>()
-                as &[Option<jiff_sqlx::Timestamp>],
+            &sparse($new.iter().map(|request| request.run_at.map(stamp))) as &[Option<jiff_sqlx::Timestamp>],
             &$new.iter().map(|request| request.open).collect::<Vec<_>>(),
-            &$new.iter().map(|request| request.lease.as_ref().map(|lease| lease.attempt_id.uuid())).collect::<Vec<_>>()
+            &sparse($new.iter().map(|request| request.lease.as_ref().map(|lease| lease.attempt_id.uuid())))
                 as &[Option<uuid::Uuid>],
-            &$new.iter().map(|request| request.lease.as_ref().map(|lease| lease.worker_id.uuid())).collect::<Vec<_>>()
+            &sparse($new.iter().map(|request| request.lease.as_ref().map(|lease| lease.worker_id.uuid())))
                 as &[Option<uuid::Uuid>],
-            &$new.iter().map(|request| id_list(&request.blocked_by)).collect::<Vec<_>>() as &[Option<String>],
-            &$new.iter().map(|request| request.actor.clone()).collect::<Vec<_>>()
+            &sparse($new.iter().map(|request| id_list(&request.blocked_by))) as &[Option<String>],
+            &told.iter().filter_map(|row| Some(row.first()?.actor.as_str())).collect::<Vec<_>>() as &[&str],
+            &low,
+            &high
         )
         .fetch_one($tx.conn())
         .await
@@ -149,7 +154,12 @@ macro_rules! create {
 }
 
 fn texts(new: &[NewRequest], of: fn(&NewRequest) -> &Option<String>) -> Vec<Option<String>> {
-    new.iter().map(|request| of(request).clone()).collect()
+    sparse(new.iter().map(|request| of(request).clone()))
+}
+
+/// Those that follow each other in a call, by the same actor: a row of `request:created` each.
+fn told(new: &[NewRequest]) -> Vec<&[NewRequest]> {
+    new.chunk_by(|one, next| one.actor == next.actor).flat_map(|same| same.chunks(EVENTS_OF_A_ROW)).collect()
 }
 
 /// Ids as the text of an array, since arrays within arrays would all have to be of one length.

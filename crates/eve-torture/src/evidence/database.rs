@@ -91,7 +91,7 @@ LEFT JOIN eve.queue q ON q.request_id = r.id
 LEFT JOIN eve.parked p ON p.request_id = r.id
 LEFT JOIN eve.leases l ON l.request_id = r.id
 LEFT JOIN eve.results z ON z.request_id = r.id
-LEFT JOIN (SELECT request_id, array_agg(kind ORDER BY xid, seq) AS kinds FROM eve.events
+LEFT JOIN (SELECT request_id, array_agg(kind ORDER BY xid, seq) AS kinds FROM eve.event_view
            WHERE request_id IS NOT NULL GROUP BY request_id) e ON e.request_id = r.id
 WHERE r.metadata ? 'torture'";
 

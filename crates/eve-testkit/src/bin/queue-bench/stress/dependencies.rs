@@ -95,7 +95,7 @@ async fn end(bed: &Bed, claim: &Claim, report: AttemptReport) -> Result<()> {
 
 /// How often a request became ready.
 async fn woken(bed: &mut Bed, id: RequestId) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT count(*) FROM eve.events WHERE request_id = $1 AND kind = 'request:ready'")
+    Ok(sqlx::query_scalar("SELECT count(*) FROM eve.event_view WHERE request_id = $1 AND kind = 'request:ready'")
         .bind(id.uuid())
         .fetch_one(&mut bed.beside)
         .await?)

@@ -136,7 +136,7 @@ async fn rows_too_many(bed: &mut Bed, races: usize) -> Result<usize> {
         "WITH ours AS (SELECT r.id FROM eve.requests r JOIN eve.lanes l ON l.id = r.lane_id WHERE l.worker_type = $1)
          SELECT (SELECT count(*) FROM eve.results z JOIN ours ON ours.id = z.request_id),
                 (SELECT count(*) FROM eve.attempt_view a JOIN ours ON ours.id = a.request_id),
-                (SELECT count(*) FROM eve.events e JOIN ours ON ours.id = e.request_id
+                (SELECT count(*) FROM eve.event_view e JOIN ours ON ours.id = e.request_id
                  WHERE e.kind IN ('request:completed', 'request:cancelled', 'request:failed'))",
     )
     .bind(KIND)
