@@ -221,24 +221,29 @@ pub(crate) async fn latency(db: &PgConnectOptions, count: usize) -> Result<Value
     });
     let mut commits = Commits::prepare(db).await?;
     tokio::time::sleep(SETTLE_DOWN).await;
-    let mut samples = Vec::with_capacity(count);
-    for sample in 0..count + WARM_UP {
-        commits.sample().await?;
-        let before = Instant::now();
-        engine.request_create(&owner, bench::draft(bed::TYPE), None).await?;
-        let at = tokio::select! {
-            at = arrivals.recv() => at.context("the worker stopped")?,
-            Some(ended) = worker.tasks.join_next() => {
-                ended??;
-                anyhow::bail!("the worker stopped");
+    // In a task, as a server's handlers are: whoever runs outside of one is woken through another thread.
+    let sampling = tokio::spawn(async move {
+        let mut samples = Vec::with_capacity(count);
+        for sample in 0..count + WARM_UP {
+            commits.sample().await?;
+            let before = Instant::now();
+            engine.request_create(&owner, bench::draft(bed::TYPE), None).await?;
+            let at = arrivals.recv().await.context("the worker stopped")?;
+            if sample >= WARM_UP {
+                let earlier = "something else waited in the queue; give an empty one";
+                samples.push(at.checked_duration_since(before).context(earlier)?);
             }
-        };
-        if sample >= WARM_UP {
-            let earlier = "something else waited in the queue; give an empty one";
-            samples.push(at.checked_duration_since(before).context(earlier)?);
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
-    }
+        anyhow::Ok((samples, commits))
+    });
+    let (mut samples, mut commits) = tokio::select! {
+        sampled = sampling => sampled??,
+        Some(ended) = worker.tasks.join_next() => {
+            ended??;
+            anyhow::bail!("the worker stopped");
+        }
+    };
     samples.sort_unstable();
     commits.took.sort_unstable();
     Ok(json!({
