@@ -9,7 +9,9 @@
 mod book;
 mod claim;
 mod demand;
+mod hand_out;
 mod limits;
+mod plan;
 mod settle;
 mod submit;
 
@@ -416,7 +418,7 @@ async fn sweep(dispatcher: std::sync::Weak<Dispatcher>, news: Arc<tokio::sync::N
 /// What one step does.
 struct Work {
     settlements: Vec<Settlement>,
-    plan: Option<claim::Plan>,
+    plan: Option<plan::Plan>,
 }
 
 /// What one step did.

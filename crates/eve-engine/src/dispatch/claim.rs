@@ -1,9 +1,8 @@
-//! Claiming: what the waiting workers get, chosen fairly, in one transaction.
+//! Claiming: takes what was planned out of the queue, gives it leases, and adds what an attempt needs to know.
 
 use std::collections::HashMap;
 
 use eve_core::AttemptId;
-use eve_core::Candidate;
 use eve_core::Fence;
 use eve_core::LaneId;
 use eve_core::OrgId;
@@ -27,15 +26,13 @@ use eve_store::standing::LeaseFacts;
 use eve_store::standing::Standing;
 use eve_store::worker;
 use eve_store::worker_type::WorkerType;
-use jiff::SignedDuration;
 
-use super::CLAIM_BATCH;
 use super::Dispatcher;
-use super::State;
 use super::book::Taken;
-use super::demand::Demand;
-use super::demand::moment;
 use super::limits::Rooms;
+use super::plan::Draw;
+use super::plan::Group;
+use super::plan::Plan;
 use crate::Error;
 use crate::ErrorKind;
 use crate::clock;
@@ -81,174 +78,19 @@ pub struct Claim {
     pub resume_session: Option<String>,
 }
 
-/// Projects whose last worker is remembered before all are forgotten.
-const AFFINITIES: usize = 10_000;
-
-/// Workers that wait, taken in hand by a step.
-pub(super) struct Plan {
-    pub(super) demands: Vec<Demand>,
-    /// What the book said when the plan was made.
-    version: u64,
-}
-
 /// What a step claimed.
 #[derive(Default)]
 pub(super) struct Claimed {
     /// For each demand, or why it gets nothing.
-    answers: Vec<Result<Vec<Claim>, Error>>,
-    taken: Vec<Taken>,
-    limited: bool,
+    pub(super) answers: Vec<Result<Vec<Claim>, Error>>,
+    pub(super) taken: Vec<Taken>,
+    pub(super) limited: bool,
 }
 
 impl Claimed {
     /// How many requests, for all workers.
     pub(super) fn count(&self) -> usize {
         self.answers.iter().filter_map(|answer| answer.as_ref().ok()).map(Vec::len).sum()
-    }
-}
-
-/// A stretch to take from, and for which demands.
-struct Draw {
-    pick: Pick,
-    lane: Lane,
-    /// Which group of demands gets how many, in order.
-    groups: Vec<(usize, usize)>,
-}
-
-/// Demands that may take the same and count in the same account.
-struct Group {
-    demands: Vec<usize>,
-    slots: usize,
-    account: Option<String>,
-}
-
-impl Plan {
-    fn groups(&self, answers: &[Result<Vec<Claim>, Error>], rooms: Option<&Rooms>) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::new();
-        let mut total = CLAIM_BATCH;
-        for (index, demand) in self.demands.iter().enumerate() {
-            if answers.get(index).is_none_or(Result::is_err) {
-                continue;
-            }
-            let slots = demand.wanted.limit.min(total);
-            total -= slots;
-            let account = rooms.and_then(|rooms| rooms.accounts.get(&demand.wanted.worker).cloned());
-            let same = groups.iter_mut().find(|group| {
-                group.account == account
-                    && group
-                        .demands
-                        .first()
-                        .and_then(|first| self.demands.get(*first))
-                        .is_some_and(|first| first.wanted.types == demand.wanted.types)
-            });
-            match same {
-                Some(group) => {
-                    group.demands.push(index);
-                    group.slots += slots;
-                }
-                None => groups.push(Group { demands: vec![index], slots, account }),
-            }
-        }
-        groups
-    }
-}
-
-impl State {
-    /// Whether something is ready that a demand takes.
-    pub(super) fn has_for(&self, demand: &Demand, catalog: &crate::catalog::Catalog) -> bool {
-        self.book
-            .ready()
-            .any(|(lane, ..)| catalog.known_lane(lane).is_some_and(|lane| demand.serves(&lane.worker_type)))
-    }
-
-    pub(super) fn is_resting(&self) -> bool {
-        self.rest_until.is_some_and(|until| clock::instant() < until)
-    }
-
-    /// Takes the waiting demands in hand, if anything is ready for any of them.
-    pub(super) fn plan(&mut self, catalog: &crate::catalog::Catalog) -> Option<Plan> {
-        if self.is_resting() || !self.demands.iter().any(|demand| self.has_for(demand, catalog)) {
-            return None;
-        }
-        self.rest_until = None;
-        Some(Plan { demands: std::mem::take(&mut self.demands), version: self.book.version() })
-    }
-
-    /// Decides what to take from where.
-    fn draw(
-        &mut self,
-        plan: &Plan,
-        groups: &[Group],
-        catalog: &crate::catalog::Catalog,
-        ageing: eve_core::Ageing,
-        mut rooms: Option<&mut Rooms>,
-    ) -> Vec<Draw> {
-        let now = clock::now().as_millisecond();
-        let mut ready: Vec<(Lane, Priority, RequestId, RequestId)> = self
-            .book
-            .ready()
-            .filter_map(|(lane, priority, after, head)| Some((catalog.known_lane(lane)?, priority, after, head)))
-            .collect();
-        ready.sort_unstable_by_key(|(.., head)| *head);
-        let mut draws: Vec<Draw> = ready
-            .iter()
-            .map(|(lane, priority, after, _)| Draw {
-                pick: Pick { lane: lane.id, priority: *priority, after: *after, want: 0 },
-                lane: lane.clone(),
-                groups: Vec::new(),
-            })
-            .collect();
-        for (number, group) in groups.iter().enumerate() {
-            let Some(first) = group.demands.first().and_then(|first| plan.demands.get(*first)) else { continue };
-            let eligible: Vec<usize> = (0..ready.len())
-                .filter(|index| ready.get(*index).is_some_and(|one| first.serves(&one.0.worker_type)))
-                .collect();
-            let candidates: Vec<Candidate> = eligible
-                .iter()
-                .filter_map(|index| ready.get(*index))
-                .map(|(lane, priority, _, head)| {
-                    let waited = SignedDuration::from_millis(now - moment(*head));
-                    Candidate { org: lane.org_id, level: ageing.level(*priority, waited) }
-                })
-                .collect();
-            let account = group.account.as_deref();
-            let grants = self.share.divide(&candidates, group.slots, |candidate| {
-                let lane = eligible.get(candidate).and_then(|index| ready.get(*index)).map(|one| &one.0);
-                match (rooms.as_deref_mut(), lane) {
-                    (Some(rooms), Some(lane)) => rooms.admit(lane, account),
-                    (None, _) | (_, None) => true,
-                }
-            });
-            for (index, grant) in eligible.into_iter().zip(grants).filter(|(_, grant)| *grant > 0) {
-                if let Some(draw) = draws.get_mut(index) {
-                    draw.pick.want += i32::try_from(grant).unwrap_or(i32::MAX);
-                    draw.groups.push((number, grant));
-                }
-            }
-        }
-        draws.retain(|draw| draw.pick.want > 0);
-        draws
-    }
-
-    /// Which demand of a group gets a request: the worker that ran the project last, if it has a slot, since it has the
-    /// repository at hand; otherwise the one that waits longest.
-    fn assign(&mut self, plan: &Plan, group: &Group, left: &mut [usize], lane: &Lane) -> Option<(usize, WorkerId)> {
-        let free = |index: &&usize| left.get(**index).is_some_and(|slots| *slots > 0);
-        let last = lane.project_id.and_then(|project| self.affinity.get(&project).copied());
-        let worker = |index: usize| plan.demands.get(index).map(|demand| demand.wanted.worker);
-        let liked = last.and_then(|last| group.demands.iter().filter(free).find(|index| worker(**index) == Some(last)));
-        let index = *liked.or_else(|| group.demands.iter().find(free))?;
-        if let Some(slots) = left.get_mut(index) {
-            *slots -= 1;
-        }
-        let worker = worker(index)?;
-        if let Some(project) = lane.project_id {
-            if self.affinity.len() > AFFINITIES {
-                self.affinity.clear();
-            }
-            self.affinity.insert(project, worker);
-        }
-        Some((index, worker))
     }
 }
 
@@ -355,71 +197,6 @@ impl Dispatcher {
             claims.push((one.demand, claim));
         }
         Ok(claims)
-    }
-
-    /// After the commit: the claims go out, and those that nobody waits for any more go back.
-    pub(super) fn hand_out(self: &std::sync::Arc<Self>, plan: Plan, claimed: Claimed) {
-        let mut unheard = Vec::new();
-        let mut topics = Vec::new();
-        let count = claimed.count();
-        self.metrics.count_claims(count);
-        let mut state = self.state();
-        state.claiming = false;
-        // Only a look at what is there now may say that there are none: this claim may have counted before there were.
-        state.limited |= claimed.limited;
-        let version = plan.version;
-        claimed.taken.iter().for_each(|taken| state.book.took(taken, version));
-        if count == 0 && claimed.limited {
-            // What is ready has no room: look again when something ends, or soon.
-            state.rest_until = Some(clock::instant() + super::LIMITED_REST);
-        }
-        for (demand, answer) in plan.demands.into_iter().zip(claimed.answers) {
-            let leaving = state.leaving.remove(&demand.id);
-            match answer {
-                Ok(claims)
-                    if claims.is_empty()
-                        && (!leaving || (!state.is_resting() && state.has_for(&demand, &self.catalog))) =>
-                {
-                    if leaving {
-                        state.leaving.insert(demand.id);
-                    }
-                    state.demands.push(demand);
-                }
-                answer => {
-                    if let Ok(claims) = &answer {
-                        topics.extend(claims.iter().map(|claim| crate::Topic::Request(claim.request_id)));
-                    }
-                    unheard.extend(demand.answer(answer));
-                }
-            }
-        }
-        let resting = state.is_resting();
-        drop(state);
-        self.hub.wake(&topics);
-        self.give_back(unheard);
-        if resting {
-            let this = self.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(super::LIMITED_REST).await;
-                this.kick();
-            });
-        }
-    }
-
-    /// Releases claims whose worker went away before it heard of them.
-    pub(super) fn give_back(self: &std::sync::Arc<Self>, claims: Vec<Claim>) {
-        if claims.is_empty() {
-            return;
-        }
-        tracing::debug!(count = claims.len(), "claims that nobody waited for are given back");
-        let mut state = self.state();
-        state.settlements.extend(claims.into_iter().map(|claim| super::Settlement {
-            fenced: (claim.request_id, claim.fence),
-            ending: super::Ending::Release,
-            reply: None,
-        }));
-        drop(state);
-        self.kick();
     }
 }
 
