@@ -13,7 +13,6 @@ use crate::evidence::client::Work;
 use crate::evidence::database;
 use crate::outcome::Outcome;
 use crate::proxy::Weather;
-use crate::say::say;
 use crate::world::Settings;
 use crate::world::WorkerPlan;
 
@@ -26,6 +25,10 @@ const BACKLOG: usize = 24;
 const REST_MS: u64 = 900;
 /// Longest time that something stays wrong, in milliseconds: longer than a lease.
 const LONGEST_MS: u64 = 5_000;
+/// Longest start of a server; one that ends before, for want of a database, is not waited for.
+const SERVER_START: Duration = Duration::from_secs(10);
+/// Until a server that did not come up is started again.
+const SERVER_REST: Duration = Duration::from_secs(1);
 
 /// What has to be put right again, and when.
 enum Wrong {
@@ -114,7 +117,7 @@ pub(super) async fn run(context: &mut Context) -> anyhow::Result<Outcome> {
         tokio::time::sleep(Duration::from_millis(context.random.u64(50..REST_MS))).await;
         let (due, later) = wrong.into_iter().partition(|(at, _)| *at <= Instant::now());
         wrong = later;
-        put_right(&mut bed, due, &mut postgres_gone).await?;
+        wrong.extend(put_right(&mut bed, due, &mut postgres_gone).await?);
     }
     // PostgreSQL first: servers do not start without it.
     let (database_first, rest) = wrong.into_iter().partition(|(_, what)| matches!(what, Wrong::PostgresGone));
@@ -155,7 +158,13 @@ fn weather(random: &mut fastrand::Rng) -> (&'static str, Weather) {
     }
 }
 
-async fn put_right(bed: &mut Bed, due: Vec<(Instant, Wrong)>, postgres_gone: &mut bool) -> anyhow::Result<()> {
+/// Puts right what is due. A server that does not come up, since what it needs is away, is tried again later.
+async fn put_right(
+    bed: &mut Bed,
+    due: Vec<(Instant, Wrong)>,
+    postgres_gone: &mut bool,
+) -> anyhow::Result<Vec<(Instant, Wrong)>> {
+    let mut later = Vec::new();
     for (_, what) in due {
         match what {
             Wrong::Frozen(index) => {
@@ -175,10 +184,9 @@ async fn put_right(bed: &mut Bed, due: Vec<(Instant, Wrong)>, postgres_gone: &mu
             }
             Wrong::ServerGone(index) => {
                 bed.world.restart_server(index, None)?;
-                // It may need a database that is not there, or a network: then it ends, and is started in the end.
-                if let Err(error) = bed.world.server_ready_within(index, Duration::from_secs(10)).await {
-                    say(&format!("a server did not come up yet: {:.200}", error.to_string()));
+                if bed.world.server_ready_within(index, SERVER_START).await.is_err() {
                     bed.world.kill_server(index);
+                    later.push((Instant::now() + SERVER_REST, Wrong::ServerGone(index)));
                 }
             }
             Wrong::PostgresGone => {
@@ -187,5 +195,5 @@ async fn put_right(bed: &mut Bed, due: Vec<(Instant, Wrong)>, postgres_gone: &mu
             }
         }
     }
-    Ok(())
+    Ok(later)
 }

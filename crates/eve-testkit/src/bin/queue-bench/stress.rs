@@ -57,7 +57,7 @@ pub(crate) struct Sizes {
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) backlog: usize,
     /// Requests that are worked in `backlog`, with and without the others.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 50_000)]
     pub(crate) backlog_work: usize,
     /// Seconds for which `snapshot` holds a snapshot open.
     #[arg(long, default_value_t = 20)]
