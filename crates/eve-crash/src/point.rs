@@ -50,8 +50,8 @@ macro_rules! points {
 points! {
     Migration MigrationNext "migration_next" "Some migrations are applied, the next is not.";
     Migration MigrationDone "migration_done" "The schema is up to date, and nothing is served yet.";
-    Server RequestCommitted "request_committed" "A request without a key is committed, and its caller not answered.";
-    Server RequestAloneCommitted "request_alone_committed" "A request with an Idempotency-Key is committed, and its caller not answered.";
+    Server RequestCommitted "request_committed" "Requests are committed together, and their callers not answered.";
+    Server RequestAloneCommitted "request_alone_committed" "A request with a parent or dependencies is committed, and its caller not answered.";
     Server ChangeCommitted "change_committed" "A cancel, pause or resume is committed, and its caller not answered.";
     Server WorkerEntered "worker_entered" "A worker is entered, and not told its id.";
     Server ClaimTaken "claim_taken" "A claim has its leases written, and is not committed.";

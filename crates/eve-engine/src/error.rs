@@ -2,6 +2,7 @@
 
 use eve_core::Refused;
 use eve_store::StoreError;
+use eve_store::request::KEY_CONSTRAINT;
 
 /// What went wrong, without any transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,13 +71,15 @@ impl Error {
     }
 }
 
-/// References that only the database checks: the constraint, and what a caller is told who names what is not there.
-const MISSING: [(&str, ErrorKind, &str); 1] =
-    [("lanes_org_id_project_id_fkey", ErrorKind::Invalid, "project_id names what is not there.")];
+/// What only the database checks: the constraint, and what a caller is told who breaks it.
+const CONSTRAINTS: [(&str, ErrorKind, &str); 2] = [
+    ("lanes_org_id_project_id_fkey", ErrorKind::Invalid, "project_id names what is not there."),
+    (KEY_CONSTRAINT, ErrorKind::IdempotencyConflict, "This Idempotency-Key was used before."),
+];
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        if let Some((_, kind, message)) = MISSING.into_iter().find(|(name, ..)| error.constraint() == Some(*name)) {
+        if let Some((_, kind, message)) = CONSTRAINTS.into_iter().find(|(name, ..)| error.constraint() == Some(*name)) {
             return Self { kind, message: message.to_owned(), cause: Some(Box::new(error)) };
         }
         if error.is_unavailable() {

@@ -22,6 +22,7 @@ use eve_store::attempt_log::RequestLogEntry;
 use eve_store::request;
 use eve_store::request::CREATE_LIMIT;
 use eve_store::request::IdempotencyOutcome;
+use eve_store::request::NewKey;
 use eve_store::request::NewRequest;
 use eve_store::request::RequestFilter;
 use eve_store::request::RequestRow;
@@ -76,6 +77,11 @@ impl<'a> KeyOfCall<'a> {
         }
         let fingerprint = digest::digest(&digest::SHA256, format!("{asked:?}").as_bytes()).as_ref().to_vec();
         Ok(Some(Self { key, fingerprint }))
+    }
+
+    /// The key as it is taken with the only request that the call makes.
+    fn of_request(&self) -> NewKey {
+        NewKey { key: self.key.to_owned(), fingerprint: self.fingerprint.clone() }
     }
 
     /// Takes the key for what the call makes, or says what an earlier call with it made.
@@ -156,10 +162,14 @@ impl Engine {
     ) -> Result<CreateOutcome, Error> {
         let key = KeyOfCall::new(idempotency_key, &draft)?;
         let new = draft.resolve(self, ctx).await.map_err(Fault::into_error)?;
-        if key.is_none() && new.blocked_by.is_empty() && new.parent_id.is_none() {
-            let row = new.clone();
-            let submitted = self.inner.dispatcher.submit(ctx.org_id, vec![new]).await?;
-            return Ok(CreateOutcome::Created(fresh_row(ctx.org_id, row, &submitted)));
+        if new.blocked_by.is_empty() && new.parent_id.is_none() {
+            let keyed = NewRequest { key: key.as_ref().map(KeyOfCall::of_request), ..new.clone() };
+            match self.inner.dispatcher.submit(ctx.org_id, vec![keyed]).await {
+                Ok(submitted) => return Ok(CreateOutcome::Created(fresh_row(ctx.org_id, new, &submitted))),
+                // What was made with the key is looked up where it can be waited for.
+                Err(error) if error.kind == ErrorKind::IdempotencyConflict => {}
+                Err(error) => return Err(error),
+            }
         }
         self.request_create_alone(ctx, new, key).await
     }
@@ -194,7 +204,7 @@ impl Engine {
         Ok(all.into_iter().map(|new| fresh_row(ctx.org_id, new, &submitted)).collect())
     }
 
-    /// A request that needs a transaction of its own: it has a key, dependencies or a parent.
+    /// A request that needs a transaction of its own: it has dependencies or a parent, or its key was used before.
     async fn request_create_alone(
         &self,
         ctx: &OpContext,

@@ -4,6 +4,8 @@ mod create;
 mod idempotency;
 
 pub use create::CREATE_LIMIT;
+pub use create::KEY_CONSTRAINT;
+pub use create::NewKey;
 pub use create::NewRequest;
 pub use create::request_create;
 pub use idempotency::IdempotencyOutcome;

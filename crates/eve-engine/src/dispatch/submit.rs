@@ -22,6 +22,7 @@ use eve_crash::Point;
 use eve_store::request;
 use eve_store::request::Brief;
 use eve_store::request::CREATE_LIMIT;
+use eve_store::request::KEY_CONSTRAINT;
 use eve_store::request::NewRequest;
 use eve_store::standing::LeaseFacts;
 use eve_store::standing::Standing;
@@ -230,7 +231,8 @@ impl Dispatcher {
     async fn write_new(&self, org: OrgId, new: &[NewRequest]) -> Result<Submitted, Error> {
         let mut created = None;
         // A connection that rested through a restart of the database is broken. Whether the statement got through before
-        // it broke, the ids tell: the next one then finds them taken.
+        // it broke, the ids tell, which nobody else draws: the next one then finds them taken. If it finds a key taken
+        // instead, the caller looks up by whom.
         for attempt in 0..INTAKE_ATTEMPTS {
             let mut intake = self.store.intake(org).await?;
             match request::request_create(&mut intake, new).await {
@@ -239,7 +241,7 @@ impl Dispatcher {
                     created = done;
                     break;
                 }
-                Err(error) if attempt > 0 && error.is_duplicate() => {
+                Err(error) if error.is_duplicate() && error.constraint() != Some(KEY_CONSTRAINT) => {
                     let at = clock::now();
                     let later = new.iter().filter(|request| request.run_at.is_some_and(|run_at| run_at > at));
                     created = Some((at, later.map(|request| request.id).collect()));

@@ -279,6 +279,7 @@ impl RequestDraft {
             open: 0,
             actor: ctx.actor(),
             lease: None,
+            key: None,
         })
     }
 }

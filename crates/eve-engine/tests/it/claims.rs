@@ -128,6 +128,15 @@ async fn organizations_take_turns_however_much_one_asks_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_goes_straight_to_a_worker_that_waits() {
+    goes_straight(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_with_a_key_goes_straight_to_a_worker_that_waits() {
+    goes_straight(Some("a key")).await;
+}
+
+async fn goes_straight(key: Option<&str>) {
     let world = World::new().await;
     let claim = {
         let (engine, worker) = (world.engine.clone(), world.worker);
@@ -137,7 +146,8 @@ async fn a_request_goes_straight_to_a_worker_that_waits() {
         })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let request = world.ask(draft("hand over")).await;
+    let made = world.engine.request_create(&world.owner, draft("hand over"), key).await.expect("created");
+    let CreateOutcome::Created(request) = made else { panic!("repeated: {made:?}") };
     let claims = claim.await.expect("no panic").expect("claimed");
     let claim = claims.first().expect("one");
     assert_eq!((claim.request_id, claim.prompt.as_str(), claim.fence.0), (request.id, "hand over", 1));

@@ -160,6 +160,33 @@ async fn an_idempotency_key_makes_one_request_however_often_and_at_once() {
     assert_eq!(other.expect_err("another call").kind, ErrorKind::IdempotencyConflict);
 }
 
+/// Keys are taken by the statement that takes many requests in; one that is taken already must not harm the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_many_callers_make_one_request_each() {
+    let world = World::new().await;
+    let mut calls = Vec::new();
+    for number in 0..120 {
+        let (engine, owner) = (world.engine.clone(), world.owner.clone());
+        calls.push(tokio::spawn(async move {
+            let key = format!("key {}", number % 60);
+            let made = engine.request_create(&owner, draft(&key), Some(&key)).await.expect("answered");
+            (key, made)
+        }));
+    }
+    let (mut made, mut created) = (std::collections::BTreeMap::new(), 0);
+    for call in calls {
+        let (key, outcome) = call.await.expect("no panic");
+        created += usize::from(matches!(outcome, eve_engine::CreateOutcome::Created(_)));
+        let (eve_engine::CreateOutcome::Created(row) | eve_engine::CreateOutcome::Repeated(row)) = outcome;
+        assert_eq!(row.prompt, key);
+        assert_eq!(*made.entry(key).or_insert(row.id), row.id);
+    }
+    assert_eq!((made.len(), created), (60, 60));
+    assert_eq!(world.count("SELECT count(*) FROM eve.requests"), 60);
+    assert_eq!(world.count("SELECT count(*) FROM eve.idempotency_keys"), 60);
+    world.assert_places();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_points_back_and_only_what_is_finished_is_replayed() {
     let world = World::new().await;

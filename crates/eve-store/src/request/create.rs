@@ -16,6 +16,8 @@ use crate::event::EVENTS_OF_A_ROW;
 use crate::lane::Lane;
 use crate::standing::LeaseFacts;
 
+/// The constraint that a second use of an idempotency key breaks.
+pub const KEY_CONSTRAINT: &str = "idempotency_keys_pkey";
 /// Most requests in one [`request_create`].
 pub const CREATE_LIMIT: usize = 1000;
 
@@ -70,6 +72,17 @@ pub struct NewRequest {
     pub actor: String,
     /// The lease it starts its life with, where a worker waits for it already.
     pub lease: Option<LeaseFacts>,
+    /// The idempotency key that it takes; if that is taken already, nothing is written.
+    pub key: Option<NewKey>,
+}
+
+/// An idempotency key of a call that asks for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key.
+    pub key: String,
+    /// What the call asks for, in a few bytes.
+    pub fingerprint: Vec<u8>,
 }
 
 /// One statement for any number of requests. Their columns come as arrays, which are unnested side by side in the select
@@ -77,7 +90,9 @@ pub struct NewRequest {
 /// is read under the tenant's own policies, which stands in for foreign keys. Where the rows go is left to the caller,
 /// since a table that gets nothing still costs a statement the trouble of opening it.
 macro_rules! create {
-    ($tx:expr, $new:expr, $places:literal, $delayed:literal) => {{
+    ($tx:expr, $new:expr, $keys:literal, $places:literal, $delayed:literal) => {{
+        let keyed: Vec<(&NewKey, &NewRequest)> =
+            $new.iter().filter_map(|request| Some((request.key.as_ref()?, request))).collect();
         let told = told($new);
         let (low, high) = slices(told.iter().map(|row| row.len()));
         sqlx::query!(
@@ -107,7 +122,8 @@ macro_rules! create {
              INSERT INTO eve.events (org_id, kind, actor, request_ids, attempt_ids, lane_ids)
              SELECT $1, 'request:created', actor, ($2::uuid[])[low:high], ($23::uuid[])[low:high], ($6::int[])[low:high]
              FROM (SELECT unnest($26::text[]) AS actor, unnest($27::int[]) AS low, unnest($28::int[]) AS high) r
-           ), " + $places
+           ), " + $keys
+                + $places
                 + "
            SELECT 1 / ((SELECT count(*) FROM made) = cardinality($2::uuid[]))::int AS \"complete!\",
                   now() AS \"now!\", "
@@ -142,7 +158,10 @@ macro_rules! create {
             &sparse($new.iter().map(|request| id_list(&request.blocked_by))) as &[Option<String>],
             &told.iter().filter_map(|row| Some(row.first()?.actor.as_str())).collect::<Vec<_>>() as &[&str],
             &low,
-            &high
+            &high,
+            &keyed.iter().map(|(_, request)| request.id.uuid()).collect::<Vec<_>>(),
+            &keyed.iter().map(|(key, _)| key.key.as_str()).collect::<Vec<_>>() as &[&str],
+            &keyed.iter().map(|(key, _)| key.fingerprint.as_slice()).collect::<Vec<_>>() as &[&[u8]]
         )
         .fetch_one($tx.conn())
         .await
@@ -191,18 +210,39 @@ impl Shape {
     }
 }
 
+/// How the arrays of keys are used. A table that gets nothing is not opened; a SELECT that nobody reads is not run.
+macro_rules! create_keyed {
+    ($tx:expr, $new:expr, $places:literal, $delayed:literal) => {
+        if $new.iter().any(|request| request.key.is_some()) {
+            create!(
+                $tx,
+                $new,
+                "keyed AS (
+             INSERT INTO eve.idempotency_keys (org_id, request_id, key, fingerprint)
+             SELECT $1, unnest($29::uuid[]), unnest($30::text[]), unnest($31::bytea[])
+           ), ",
+                $places,
+                $delayed
+            )
+        } else {
+            create!($tx, $new, "keyed AS (SELECT $29::uuid[], $30::text[], $31::bytea[]), ", $places, $delayed)
+        }
+    };
+}
+
 /// Writes requests, each into its place: blocked, due later, ready, or in the hands of a worker that waits for it.
 /// All of one organization, [`CREATE_LIMIT`] at most; with the event `request:created` for each.
 ///
 /// Answers when they were created and which of them are due later, or nothing if a lane or the user is not the
-/// organization's; nothing is written then. Parents are the caller's to check.
+/// organization's; nothing is written then. Parents are the caller's to check. Of a key that is taken, the error is
+/// that of its constraint: [`KEY_CONSTRAINT`].
 pub async fn request_create(
     tx: &mut impl Tenant,
     new: &[NewRequest],
 ) -> Result<Option<(Timestamp, Vec<RequestId>)>, StoreError> {
     let shape = Shape::of(new);
     let written = match shape {
-        Shape::Ready => create!(
+        Shape::Ready => create_keyed!(
             tx,
             new,
             "queued AS (
@@ -210,7 +250,7 @@ pub async fn request_create(
              SELECT id, $1, parent_id, lane_id, priority, max_attempts FROM new)",
             "'{}'::uuid[]"
         ),
-        Shape::Given => create!(
+        Shape::Given => create_keyed!(
             tx,
             new,
             "leased AS (
@@ -219,7 +259,7 @@ pub async fn request_create(
              SELECT id, $1, attempt_id, worker_id, parent_id, 1, lane_id, priority, 0, 0, max_attempts FROM new)",
             "'{}'::uuid[]"
         ),
-        Shape::Mixed => create!(
+        Shape::Mixed => create_keyed!(
             tx,
             new,
             "parked AS (

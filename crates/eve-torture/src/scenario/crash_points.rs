@@ -39,7 +39,6 @@ const LOOK: Duration = Duration::from_millis(20);
 const fn latest(point: Point) -> u64 {
     match point {
         Point::RequestCommitted
-        | Point::RequestAloneCommitted
         | Point::ClaimTaken
         | Point::ClaimCommitted
         | Point::StartCommitted
@@ -52,7 +51,7 @@ const fn latest(point: Point) -> u64 {
         | Point::TransitionFinished
         | Point::SettleWritten
         | Point::SettleCommitted => 6,
-        Point::ChangeCommitted | Point::PromoterTaken | Point::PromoterCommitted => 2,
+        Point::RequestAloneCommitted | Point::ChangeCommitted | Point::PromoterTaken | Point::PromoterCommitted => 2,
         Point::WorkerEntered
         | Point::ReaperExpired
         | Point::ReaperTaken

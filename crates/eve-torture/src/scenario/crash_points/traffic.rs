@@ -164,12 +164,24 @@ async fn round(client: Client, point: Point, repository: PathBuf, gate: PathBuf)
         works.extend((0..PLAIN).map(|_| Work::of(20).told("exit=3").expecting(Expect::Failed("agent_failed"))));
     }
     client.ask_all(works, PLAIN).await;
+    if point == Point::RequestAloneCommitted {
+        dependants(&client).await;
+    }
     if point == Point::ChangeCommitted {
         call_off(&client).await;
     }
     if matches!(point, Point::ReleaseTaken | Point::ReleaseCommitted) {
         chain(&client, gate).await;
     }
+}
+
+/// Asks for something, and for more that waits for it.
+async fn dependants(client: &Client) {
+    let Some(first) = client.ask(&Work::of(20)).await else { return };
+    let after = |index: usize| {
+        Work { keyed: index.is_multiple_of(2), ..Work::of(20) }.with("blocked_by", vec![first.to_string()])
+    };
+    client.ask_all((0..PLAIN).map(after).collect(), PLAIN).await;
 }
 
 /// Asks for something far off, and calls it off until that is heard.

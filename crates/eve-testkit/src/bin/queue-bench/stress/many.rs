@@ -31,6 +31,8 @@ pub(super) const TYPE: &str = "general";
 const SAMPLE: Duration = Duration::from_secs(1);
 /// Samples of the worker for each of its whole tree, which costs a look at thousands of processes.
 const TREES: usize = 10;
+/// PostgreSQL counts a transaction up to ten seconds after it, when its connection has nothing else to do.
+const COUNTED_LATE: Duration = Duration::from_secs(12);
 /// The share of a core that an idle server may use.
 const IDLE_CORE: f64 = 0.02;
 /// How much the memory may grow from the first half of the time to the second.
@@ -91,7 +93,7 @@ async fn transactions(beside: &mut PgConnection) -> Result<i64> {
 /// What waits costs nothing.
 async fn idle(installation: &Installation, beside: &mut PgConnection, sizes: &Sizes) -> Result<Vec<Finding>> {
     let watch = Duration::from_secs(sizes.watch);
-    tokio::time::sleep(SAMPLE * 2).await;
+    tokio::time::sleep(COUNTED_LATE).await;
     let (before, statements, begun) = (installation.server()?, transactions(beside).await?, Instant::now());
     tokio::time::sleep(watch).await;
     let (after, more) = (installation.server()?, transactions(beside).await?);
