@@ -26,6 +26,10 @@ use crate::error::ErrorKind;
 /// The first argument that makes this process a keeper instead of a command line.
 const KEEPER: &str = "keeper";
 
+/// Most threads for calls that block, files above all. When hundreds of attempts end at once, more of them would only get
+/// in each other's way, and keep their share of memory afterwards.
+const BLOCKING_THREADS: usize = 32;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     // A keeper guards one agent's process tree: it must not parse, read configuration or start threads first.
@@ -53,7 +57,8 @@ fn main() -> ExitCode {
 fn start(cli: Cli) -> Result<(), CliError> {
     // One provider of cryptography in the whole program; a second installation would only mean that it is there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
     let done = runtime.block_on(command::run(cli));
     // A read of standard input that nobody waits for any more must not keep the process.
     runtime.shutdown_background();

@@ -58,9 +58,21 @@ pub(super) async fn run(_bed: &mut Bed, database: Option<&TestDatabase>, sizes: 
         tokio::time::sleep(SAMPLE).await;
     }
     findings.push(Finding::new(NAME, format!("until {} agents ran", sizes.agents), begun.elapsed().as_secs_f64(), "s"));
+    // Nothing is steady before as many have come and gone.
+    while ended(&mut beside).await? < sizes.agents.min(sizes.waiting / 2) {
+        installation.check()?;
+        ensure!(begun.elapsed() < PATIENCE, "the first agents do not end");
+        tokio::time::sleep(SAMPLE).await;
+    }
     findings.extend(busy(&mut installation, &mut beside, sizes).await?);
     installation.kill_worker();
     Ok(findings)
+}
+
+/// Requests that are finished.
+async fn ended(beside: &mut PgConnection) -> Result<usize> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM eve.results").fetch_one(beside).await?;
+    Ok(usize::try_from(count)?)
 }
 
 async fn enqueue(installation: &Installation, count: usize) -> Result<()> {
@@ -128,7 +140,7 @@ async fn busy(installation: &mut Installation, beside: &mut PgConnection, sizes:
         tokio::time::sleep(SAMPLE).await;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let done: i64 = sqlx::query_scalar("SELECT count(*) FROM eve.results").fetch_one(&mut *beside).await?;
+    let done = ended(&mut *beside).await?;
     let bad: i64 =
         sqlx::query_scalar("SELECT count(*) FROM eve.results WHERE state <> 'completed'").fetch_one(beside).await?;
     let tree = trees.iter().map(|tree| tree.processes).max().unwrap_or(0);
