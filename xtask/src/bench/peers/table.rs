@@ -23,8 +23,9 @@ server with a log of its own; its latency is from sending to the handler's first
 ";
 
 /// What is shown of a step: its name in the results, the key, the column, and how many decimals.
-const COLUMNS: [(&str, &str, &str, usize); 10] = [
+const COLUMNS: [(&str, &str, &str, usize); 11] = [
     ("enq1", "rate", "enqueue, 1 caller /s", 0),
+    ("enq1", "pg_cpu_10k", "its PostgreSQL CPU s/10k", 2),
     ("enq8", "rate", "enqueue, 8 callers /s", 0),
     ("enqb", "rate", "enqueue, batches of 1000 /s", 0),
     ("work", "jobs_s", "work jobs/s", 0),

@@ -19,11 +19,19 @@ fn figures_are_medians_and_ratios_are_eves_over_the_peers() {
     let work = json!({"peer": "eve", "step": "work", "cpu_10k": 3.5, "pg_cpu_10k": 3.0});
     let rows = [row("eve", 100), row("other", 30), row("eve", 200), row("other", 70), work];
     let section = table::section(&rows, &Around { date: "2001-02-03".to_owned(), ..Around::default() });
-    assert!(section.contains("| eve | 150 | – | – | – | – | 3.00 | 0.50 | –"), "{section}");
+    assert!(section.contains("| eve | 150 | – | – | – | – | – | 3.00 | 0.50 | –"), "{section}");
     assert!(section.contains("| other | 50 (3.00×) | –"), "{section}");
     assert!(section.contains("2001-02-03"), "{section}");
     // 67 % and 80 % of the medians of two rounds, and two figures that were measured once.
     assert!(section.contains("by 33 % at the median of all of them, and by 80 % at most"), "{section}");
+}
+
+#[test]
+fn the_cpu_of_single_requests_is_told_for_ten_thousand() {
+    let mut row = json!({"peer": "eve", "step": "enq1", "rate": 100, "pg_cpu_s": 0.6});
+    count_singles(&mut row, 3);
+    let section = table::section(&[row], &Around::default());
+    assert!(section.contains("| eve | 100 | 2.00 | –"), "{section}");
 }
 
 #[test]
