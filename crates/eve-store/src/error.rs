@@ -1,5 +1,9 @@
 //! What can go wrong in the store, with the operation that failed.
 
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::PgSeverity;
+
 /// A database operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -25,16 +29,26 @@ pub enum StoreError {
     },
 }
 
+/// Whether an error is of a class that passes: 08 connection, 53 resources, 57 operator intervention, 40 serialisation
+/// and deadlock.
+fn passes(code: Option<&str>) -> bool {
+    code.is_some_and(|code| ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)))
+}
+
+/// Whether PostgreSQL refused or ended the whole session, which it does for many reasons, such as a full disk or a
+/// database that is closed for now, under many codes.
+fn ends_session(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
 impl StoreError {
     /// Whether the database is away or overloaded, so that trying again later may help.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Query { source, .. } => match source {
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-                // 08 connection, 53 resources, 57 operator intervention, 40 serialisation and deadlock.
-                sqlx::Error::Database(error) => error
-                    .code()
-                    .is_some_and(|code| ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class))),
+                sqlx::Error::Database(error) => ends_session(error.as_ref()) || passes(error.code().as_deref()),
                 _ => false,
             },
             Self::Migrate(_) | Self::Impossible { .. } => false,

@@ -12,6 +12,7 @@ mod health;
 mod limits;
 mod lists;
 mod many;
+mod outage;
 mod services;
 mod settling;
 mod tenancy;

@@ -193,6 +193,10 @@ pub(super) async fn database(context: &mut Context) -> anyhow::Result<Outcome> {
         let code = call.answer.as_ref().map_or_else(|_| "no answer".to_owned(), |(code, _)| code.to_string());
         *codes.entry(code).or_default() += 1;
     }
+    outcome.gate(
+        "answers to clients: those, 201 and 503".to_owned(),
+        codes.keys().all(|code| ["no answer", "201", "503"].contains(&code.as_str())),
+    );
     outcome.note(format!(
         "answers to clients: {codes:?}; /readyz said no {not_ready} of {cycles} times; PostgreSQL stopped by itself {crashed} times"
     ));
