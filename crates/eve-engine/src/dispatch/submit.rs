@@ -105,6 +105,16 @@ impl Submissions {
     }
 }
 
+/// Whether requests may go straight to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandOver {
+    /// If one waits.
+    Allowed,
+    /// They may have been written by an earlier try whose answer was lost, with a lease that was drawn then. Another one
+    /// must not be told to anybody.
+    Never,
+}
+
 /// A demand that was set aside for requests of a transaction.
 struct Reserved {
     demand: Demand,
@@ -145,7 +155,7 @@ impl Dispatcher {
 
     /// One transaction for all of them; if that fails, one for each, so that none suffers for another.
     async fn write_submission(self: &Arc<Self>, org: OrgId, mut batch: Vec<Waiting>) {
-        let outcome = self.try_submission(org, &mut batch).await;
+        let outcome = self.try_submission(org, &mut batch, HandOver::Allowed).await;
         match outcome {
             Ok(submitted) => {
                 for waiting in batch {
@@ -162,7 +172,7 @@ impl Dispatcher {
                 tracing::debug!(%error, "a batch failed; its parts are tried one by one");
                 for waiting in batch {
                     let mut alone = vec![waiting];
-                    let outcome = self.try_submission(org, &mut alone).await;
+                    let outcome = self.try_submission(org, &mut alone, HandOver::Never).await;
                     if let Some(waiting) = alone.pop() {
                         let _ = waiting.reply.send(outcome);
                     }
@@ -171,12 +181,20 @@ impl Dispatcher {
         }
     }
 
-    async fn try_submission(self: &Arc<Self>, org: OrgId, batch: &mut [Waiting]) -> Result<Submitted, Error> {
+    async fn try_submission(
+        self: &Arc<Self>,
+        org: OrgId,
+        batch: &mut [Waiting],
+        hand_over: HandOver,
+    ) -> Result<Submitted, Error> {
         let mut reserved: Vec<Reserved> = Vec::new();
         let mut new: Vec<NewRequest> = Vec::new();
         for request in batch.iter().flat_map(|waiting| &waiting.new) {
             let mut request = request.clone();
-            request.lease = self.reserve(&request, &mut reserved);
+            request.lease = match hand_over {
+                HandOver::Allowed => self.reserve(&request, &mut reserved),
+                HandOver::Never => None,
+            };
             new.push(request);
         }
         let outcome = self.write_new(org, &new).await;
