@@ -32,8 +32,8 @@ const MAX_BATCHES_PER_ROUND: usize = 40;
 /// Shortest and longest rest between two rounds.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// How long after a start of the database nobody is given up; a lease at most, so that whoever was heard since is never
-/// given up later for it. Workers try again every five seconds at the latest; what
-/// they had to end meanwhile they give back, and that is no loss.
+/// given up later for it. Workers try again every five seconds at the latest; what they had to end meanwhile they give
+/// back, and that is no loss.
 const RESTART_GRACE: SignedDuration = SignedDuration::from_secs(7);
 /// Rounds after a worker was given up in which its leases are looked for; beyond, every so many rounds.
 const LOOK_ROUNDS: u32 = 20;
