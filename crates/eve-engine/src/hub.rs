@@ -15,9 +15,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use eve_core::AttemptId;
 use eve_core::OrgId;
 use eve_core::RequestId;
+use eve_core::WorkerId;
 use eve_store::Store;
 use eve_store::listen::Listener;
 use eve_store::listen::ListenerState;
@@ -52,8 +52,9 @@ pub enum Topic {
     Events(OrgId),
     /// A request's log grew, or the request changed.
     Request(RequestId),
-    /// An attempt is to be stopped.
-    Stop(AttemptId),
+    /// An attempt of a worker is to be stopped. Of the worker, because an attempt may be younger than the heartbeat that
+    /// waits for news of it.
+    Stop(WorkerId),
     /// Anything may have happened.
     All,
 }

@@ -237,7 +237,9 @@ async fn record(tx: &mut impl Tx, decided: &[Decided<'_>], aftermath: &mut After
         let succeeded = succeeded(one);
         for effect in &transition.effects {
             match effect {
-                Effect::StopAttempt(attempt) => aftermath.topics.push(Topic::Stop(*attempt)),
+                Effect::StopAttempt(_) => {
+                    aftermath.topics.extend(before.lease.as_ref().map(|lease| Topic::Stop(lease.worker_id)));
+                }
                 Effect::EndAttempt { state, .. } => {
                     if let Some(lease) = before.lease.clone()
                         && succeeded.is_none()

@@ -209,7 +209,8 @@ impl Engine {
     }
 
     /// Extends the worker's lease, which all its attempts run under, then waits up to `wait` for a reason to stop one of
-    /// them. One answer each, in order.
+    /// them. One answer each, in order. A reason to stop an attempt that is not named, because it has begun since, ends
+    /// the wait, too: the next heartbeat names it.
     ///
     /// # Errors
     /// [`ErrorKind::Stale`] when the worker was given up: all that it runs is lost, and it has to enter anew. When the
@@ -222,9 +223,9 @@ impl Engine {
         attempts: &[FencedAttempt],
         wait: Duration,
     ) -> Result<Vec<WorkerSignal>, Error> {
-        let mut waiter = self.waiter(attempts.iter().map(|attempt| Topic::Stop(attempt.attempt_id)).collect());
+        let mut waiter = self.waiter(vec![Topic::Stop(worker)]);
         let signals = self.heartbeat_once(worker, state, attempts).await?;
-        if wait.is_zero() || attempts.is_empty() || signals.iter().any(|signal| *signal != WorkerSignal::Continue) {
+        if wait.is_zero() || signals.iter().any(|signal| *signal != WorkerSignal::Continue) {
             return Ok(signals);
         }
         let before = clock::instant();

@@ -367,7 +367,14 @@ impl Worker {
             };
             let wait = if last { Duration::ZERO } else { session.heartbeat };
             let sent_at = BootTime::now();
-            match self.tools.plane.worker_heartbeat(&request, wait).await {
+            let answer = tokio::select! {
+                answer = self.tools.plane.worker_heartbeat(&request, wait) => answer,
+                // There is something else to say. Nothing is lost with an answer that nobody waits for: the lease holds at
+                // least as long as is known.
+                () = stop.cancelled(), if state == WorkerState::Active => continue,
+                () = gone.cancelled(), if !last => continue,
+            };
+            match answer {
                 Ok(answer) => {
                     rest = RETRY.0;
                     // What is lost must not have the new time.
@@ -402,12 +409,12 @@ impl Worker {
             if last {
                 return;
             }
-            // The call itself waits while attempts run; without any, the rest is ours. A claim or an end changes
-            // what the next heartbeat must carry, but none is urgent: a lease outlives several of them.
+            // The call itself waits. A claim or an end changes what the next heartbeat must carry, but none is urgent: a
+            // lease outlives several of them, and a wish to stop what is not named yet ends the wait.
             let left = (sent_at + session.heartbeat).left();
             tokio::select! {
                 () = gone.cancelled() => {}
-                () = tokio::time::sleep(if attempts.is_empty() { left } else { left.min(RETRY.0) }) => {}
+                () = tokio::time::sleep(left.min(RETRY.0)) => {}
             }
         }
     }

@@ -106,6 +106,33 @@ async fn cancelling_a_running_request_reaches_its_worker_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_waits_hears_of_a_cancel_of_what_was_claimed_since() {
+    let world = World::new().await;
+    let heartbeat = {
+        let (engine, id) = (world.engine.clone(), world.worker);
+        tokio::spawn(async move {
+            let wait = std::time::Duration::from_secs(20);
+            engine.worker_heartbeat(&worker(), id, "active", &[], wait).await
+        })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let request = world.ask(draft("long")).await;
+    let claim = world.run_one().await;
+    assert!(!heartbeat.is_finished(), "a claim is no news for it");
+    let asked = std::time::Instant::now();
+    world.engine.request_cancel(&world.owner, request.id).await.expect("accepted");
+    assert!(heartbeat.await.expect("no panic").expect("answered").is_empty());
+    assert!(asked.elapsed() < std::time::Duration::from_secs(2));
+
+    // The one after it names the attempt.
+    let named = [FencedAttempt::from(&claim)];
+    let wait = std::time::Duration::from_secs(20);
+    let signals = world.engine.worker_heartbeat(&worker(), world.worker, "active", &named, wait).await;
+    assert_eq!(signals.expect("answered"), [eve_engine::WorkerSignal::Stop]);
+    assert!(asked.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn transient_failures_are_tried_again_and_permanent_ones_are_not() {
     let world = World::new().await;
     let request = world.ask(draft("flaky")).await;

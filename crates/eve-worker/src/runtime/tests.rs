@@ -203,3 +203,20 @@ async fn a_worker_that_leaves_does_not_wait_for_a_control_plane_that_is_gone() {
     assert!(!agent.exists());
     assert!(plane.calls().contains(&Call::Unheard(attempt)));
 }
+
+#[tokio::test]
+async fn a_worker_says_that_it_stops_while_a_heartbeat_waits() {
+    let world = World::start(1).await;
+    let plane = world.plane.clone();
+    plane.set(|state| state.hold_heartbeats = true);
+    let (_, said) = world.ask(1);
+    let agent = runs(&said).await;
+    let says = |what| plane.calls().contains(&Call::State(what)).then_some(());
+    until("it works", || says(WorkerState::Active)).await;
+    world.stop.cancel();
+    until("it says that it drains", || says(WorkerState::Draining)).await;
+    // Nor does it wait for the answer to that when all is over.
+    world.end().await;
+    assert!(!agent.exists());
+    assert_eq!(says(WorkerState::Stopped), Some(()));
+}

@@ -21,6 +21,7 @@ use eve_api_types::ReleaseRequest;
 use eve_api_types::RequestStatus;
 use eve_api_types::SettleRequest;
 use eve_api_types::StartRequest;
+use eve_api_types::WorkerState;
 use eve_core::AttemptId;
 use eve_core::Fence;
 use eve_core::OrgId;
@@ -41,6 +42,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) enum Call {
     /// A heartbeat of this worker was answered.
     Heartbeat(WorkerId),
+    /// What the worker said that it does; the answer may still be held.
+    State(WorkerState),
     /// The attempts that it named.
     Named(Vec<FencedAttempt>),
     /// Claimed by this worker; the answer may still be held.
@@ -71,6 +74,8 @@ pub(super) enum Deaf {
 pub(super) struct State {
     pub(super) deaf: Deaf,
     pub(super) hold_starts: bool,
+    /// Those that wait.
+    pub(super) hold_heartbeats: bool,
     pub(super) hold_claims_of: Option<WorkerId>,
     /// The worker that is alive, unless none was entered yet or it was given up.
     pub(super) known: Option<WorkerId>,
@@ -202,7 +207,13 @@ impl ControlPlane for Plane {
         Ok(ClaimAnswer { assignments: vec![assignment] })
     }
 
-    async fn worker_heartbeat(&self, request: &HeartbeatRequest, _: Duration) -> Result<HeartbeatAnswer, PlaneError> {
+    async fn worker_heartbeat(
+        &self,
+        request: &HeartbeatRequest,
+        wait: Duration,
+    ) -> Result<HeartbeatAnswer, PlaneError> {
+        self.reached()?.calls.push(Call::State(request.state));
+        self.held(|state| state.hold_heartbeats && !wait.is_zero()).await;
         let mut state = self.reached()?;
         if matches!(state.deaf, Deaf::ToHeartbeats | Deaf::ToEndsAndHeartbeats) {
             return Err(unavailable());
