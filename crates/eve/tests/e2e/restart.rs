@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::processes;
 use crate::wait::SOON;
 use crate::wait::figure;
+use crate::world::SHORT_LEASE_SECONDS;
 use crate::world::Settings;
 use crate::world::World;
 
@@ -14,7 +15,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn killing_eve_loses_nothing_and_needs_no_repair() -> anyhow::Result<()> {
-    let mut world = World::up(Settings { slots: 5, ..Settings::default() }).await?;
+    let settings = Settings { slots: 5, lease_seconds: SHORT_LEASE_SECONDS, ..Settings::default() };
+    let mut world = World::up(settings).await?;
     let first_life = world.last_pid();
     let done = world.ask_script("echo done before").await?;
     world.finished(&done, SOON).await?;

@@ -34,6 +34,9 @@ use crate::wait::until;
 const READY_LIMIT: Duration = Duration::from_secs(90);
 /// Longest time that PostgreSQL and agents may take to notice that Eve was killed, when a world ends.
 const END_LIMIT: Duration = Duration::from_secs(20);
+/// A lease for tests in which workers are lost: short, so that takeovers come soon; long enough for a disk that stops for
+/// seconds.
+pub(crate) const SHORT_LEASE_SECONDS: u32 = 10;
 /// How much of each daemon's log is shown when a test fails.
 const LOG_TAIL: usize = 6000;
 
@@ -52,7 +55,8 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { slots: 4, lease_seconds: 5, harnesses: String::new(), variables: BTreeMap::new() }
+        // Eve's own: a disk that stops for seconds must not end agents where that is not what is tested.
+        Self { slots: 4, lease_seconds: 30, harnesses: String::new(), variables: BTreeMap::new() }
     }
 }
 
