@@ -38,18 +38,18 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn of(rows: &[Standing]) -> Self {
+    pub(crate) fn of<'a>(rows: impl Iterator<Item = &'a Standing> + Clone) -> Self {
         let small = |number: u16| i16::try_from(number).unwrap_or(i16::MAX);
         Self {
-            ids: rows.iter().map(|row| row.id.uuid()).collect(),
-            orgs: rows.iter().map(|row| row.org_id.uuid()).collect(),
-            parents: sparse(rows.iter().map(|row| row.parent_id.map(RequestId::uuid))),
-            fences: rows.iter().map(|row| row.life.fence.0).collect(),
-            lanes: rows.iter().map(|row| row.lane.0).collect(),
-            priorities: rows.iter().map(|row| row.priority.number()).collect(),
-            burned: rows.iter().map(|row| small(row.life.burned)).collect(),
-            crashes: rows.iter().map(|row| small(row.life.crashes)).collect(),
-            max_attempts: rows.iter().map(|row| small(row.life.policy.max_attempts)).collect(),
+            ids: rows.clone().map(|row| row.id.uuid()).collect(),
+            orgs: rows.clone().map(|row| row.org_id.uuid()).collect(),
+            parents: sparse(rows.clone().map(|row| row.parent_id.map(RequestId::uuid))),
+            fences: rows.clone().map(|row| row.life.fence.0).collect(),
+            lanes: rows.clone().map(|row| row.lane.0).collect(),
+            priorities: rows.clone().map(|row| row.priority.number()).collect(),
+            burned: rows.clone().map(|row| small(row.life.burned)).collect(),
+            crashes: rows.clone().map(|row| small(row.life.crashes)).collect(),
+            max_attempts: rows.clone().map(|row| small(row.life.policy.max_attempts)).collect(),
         }
     }
 }

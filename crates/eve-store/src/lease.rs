@@ -43,14 +43,13 @@ fn split(fenced: &[Fenced]) -> (Vec<uuid::Uuid>, Vec<i64>) {
 }
 
 /// Gives requests into workers' hands. Each names its lease.
-pub async fn lease_enter(tx: &mut impl Tx, rows: &[(Standing, LeaseFacts)]) -> Result<(), StoreError> {
+pub async fn lease_enter(tx: &mut impl Tx, rows: &[(&Standing, &LeaseFacts)]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let (standings, leases): (Vec<Standing>, Vec<LeaseFacts>) = rows.iter().cloned().unzip();
-    let columns = Columns::of(&standings);
-    let attempts: Vec<uuid::Uuid> = leases.iter().map(|lease| lease.attempt_id.uuid()).collect();
-    let workers: Vec<uuid::Uuid> = leases.iter().map(|lease| lease.worker_id.uuid()).collect();
+    let columns = Columns::of(rows.iter().map(|(standing, _)| *standing));
+    let attempts: Vec<uuid::Uuid> = rows.iter().map(|(_, lease)| lease.attempt_id.uuid()).collect();
+    let workers: Vec<uuid::Uuid> = rows.iter().map(|(_, lease)| lease.worker_id.uuid()).collect();
     sqlx::query!(
         "INSERT INTO eve.leases (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes,
                                  max_attempts, attempt_id, worker_id)
@@ -78,6 +77,20 @@ pub async fn lease_enter(tx: &mut impl Tx, rows: &[(Standing, LeaseFacts)]) -> R
 /// Takes requests out of workers' hands whose fences are right. A pair that is not answered was stale.
 pub async fn lease_take(tx: &mut PlatformTx, fenced: &[Fenced]) -> Result<Vec<Standing>, StoreError> {
     let (ids, fences) = split(fenced);
+    // Mostly all of them are first attempts. Either way rows are locked in the order of the ids given.
+    if let Some(fence) = fences.first().filter(|first| fences.iter().all(|fence| fence == *first)) {
+        let rows = sqlx::query!(
+            r#"DELETE FROM eve.leases WHERE request_id = ANY ($1) AND fence = $2
+               RETURNING org_id, request_id, attempt_id, worker_id, parent_id, fence, claimed_at, started_at, lane_id,
+                         priority, burned, crashes, max_attempts, stop, harness, session_id, now() AS "now!""#,
+            &ids,
+            fence
+        )
+        .fetch_all(tx.conn())
+        .await
+        .during("lease_take")?;
+        return rows.into_iter().map(|row| lease_standing!(row)).collect();
+    }
     // `IS TRUE` keeps the pairs a filter: as a join they might lead to a scan of the table.
     let rows = sqlx::query!(
         r#"DELETE FROM eve.leases

@@ -19,7 +19,7 @@ pub async fn parked_enter(tx: &mut impl Tx, rows: &[Standing], open: &[i32]) -> 
     if rows.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(rows);
+    let columns = Columns::of(rows.iter());
     let states: Vec<_> = rows.iter().map(|row| state_columns(row.life.state)).collect();
     let names: Vec<String> = states.iter().map(|state| state.state.to_owned()).collect();
     let reasons: Vec<Option<String>> = states.iter().map(|state| state.reason.map(str::to_owned)).collect();

@@ -74,7 +74,7 @@ pub async fn queue_enter(tx: &mut impl Tx, rows: &[Standing]) -> Result<(), Stor
     if rows.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(rows);
+    let columns = Columns::of(rows.iter());
     sqlx::query!(
         "INSERT INTO eve.queue (request_id, org_id, parent_id, fence, lane_id, priority, burned, crashes, max_attempts)
          SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]),

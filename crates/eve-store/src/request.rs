@@ -153,13 +153,52 @@ pub struct Brief {
     pub timeout_seconds: Option<i32>,
 }
 
+macro_rules! brief {
+    ($row:expr) => {{
+        let row = $row;
+        Brief {
+            id: RequestId::from_uuid(row.id),
+            user_id: UserId::from_uuid(row.user_id),
+            title: row.title,
+            prompt: row.prompt,
+            repository: row.repository,
+            branch: row.branch,
+            context: row.context,
+            harness: row.harness,
+            model: row.model,
+            timeout_seconds: row.timeout_seconds,
+        }
+    }};
+}
+
 /// What attempts of these requests need to know.
+///
+/// Mostly all are one organization's: then one scan of an index finds them, and their range says which partitions need not
+/// be looked at.
 pub async fn request_brief_list(
     tx: &mut PlatformTx,
     requests: &[(OrgId, RequestId)],
 ) -> Result<Vec<Brief>, StoreError> {
+    const OP: &str = "request_brief_list";
     let orgs: Vec<uuid::Uuid> = requests.iter().map(|(org, _)| org.uuid()).collect();
     let ids: Vec<uuid::Uuid> = requests.iter().map(|(_, id)| id.uuid()).collect();
+    let (Some(org), Some(first), Some(last)) = (orgs.first(), ids.iter().min(), ids.iter().max()) else {
+        return Ok(Vec::new());
+    };
+    if orgs.iter().all(|one| one == org) {
+        let rows = sqlx::query!(
+            "SELECT id, user_id, title, prompt, repository, branch, context, harness, model, timeout_seconds
+             FROM eve.requests WHERE org_id = $1 AND id = ANY ($2) AND id BETWEEN $3 AND $4",
+            org,
+            &ids,
+            first,
+            last
+        )
+        .fetch_all(tx.conn())
+        .await
+        .during(OP)?;
+        return Ok(rows.into_iter().map(|row| brief!(row)).collect());
+    }
     let rows = sqlx::query!(
         r#"SELECT r.id, r.user_id, r.title, r.prompt, r.repository, r.branch, r.context, r.harness, r.model,
                   r.timeout_seconds
@@ -171,22 +210,8 @@ pub async fn request_brief_list(
     )
     .fetch_all(tx.conn())
     .await
-    .during("request_brief_list")?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Brief {
-            id: RequestId::from_uuid(row.id),
-            user_id: UserId::from_uuid(row.user_id),
-            title: row.title,
-            prompt: row.prompt,
-            repository: row.repository,
-            branch: row.branch,
-            context: row.context,
-            harness: row.harness,
-            model: row.model,
-            timeout_seconds: row.timeout_seconds,
-        })
-        .collect())
+    .during(OP)?;
+    Ok(rows.into_iter().map(|row| brief!(row)).collect())
 }
 
 macro_rules! request_row {

@@ -95,11 +95,11 @@ impl Claimed {
 }
 
 /// A request that was taken, and for whom.
-struct Given {
+struct Given<'plan> {
     standing: Standing,
     lease: LeaseFacts,
     demand: usize,
-    lane: Lane,
+    lane: &'plan Lane,
 }
 
 impl Dispatcher {
@@ -122,8 +122,7 @@ impl Dispatcher {
         let rows = queue::queue_take(tx, &picks).await?;
         let (given, mut taken) = self.allot(plan, &groups, &draws, rows)?;
         look_behind(tx, &mut taken).await?;
-        let rows: Vec<(Standing, LeaseFacts)> =
-            given.iter().map(|one| (one.standing.clone(), one.lease.clone())).collect();
+        let rows: Vec<(&Standing, &LeaseFacts)> = given.iter().map(|one| (&one.standing, &one.lease)).collect();
         lease::lease_enter(tx, &rows).await?;
         for (demand, claim) in self.brief(tx, given).await? {
             if let Some(Ok(claims)) = answers.get_mut(demand) {
@@ -134,13 +133,13 @@ impl Dispatcher {
     }
 
     /// Gives what was taken to demands, most urgent first.
-    fn allot(
+    fn allot<'plan>(
         &self,
         plan: &Plan,
         groups: &[Group],
-        draws: &[Draw],
+        draws: &'plan [Draw],
         rows: Vec<Standing>,
-    ) -> Result<(Vec<Given>, Vec<Taken>), Error> {
+    ) -> Result<(Vec<Given<'plan>>, Vec<Taken>), Error> {
         let mut by: HashMap<(LaneId, Priority), Vec<Standing>> = HashMap::new();
         for row in rows {
             by.entry((row.lane, row.priority)).or_default().push(row);
@@ -165,7 +164,7 @@ impl Dispatcher {
                 for standing in rows.by_ref().take(*count) {
                     // As many were asked for as there are slots, so there is one for each.
                     let Some((demand, worker_id)) = state.assign(plan, group, &mut left, &draw.lane) else { continue };
-                    given.push(give(standing, worker_id, demand, draw.lane.clone())?);
+                    given.push(give(standing, worker_id, demand, &draw.lane)?);
                 }
             }
         }
@@ -173,7 +172,7 @@ impl Dispatcher {
     }
 
     /// Adds what the attempts need to know.
-    async fn brief(&self, tx: &mut PlatformTx, given: Vec<Given>) -> Result<Vec<(usize, Claim)>, Error> {
+    async fn brief(&self, tx: &mut PlatformTx, given: Vec<Given<'_>>) -> Result<Vec<(usize, Claim)>, Error> {
         let ids: Vec<(OrgId, RequestId)> = given.iter().map(|one| (one.standing.org_id, one.standing.id)).collect();
         let briefs = request::request_brief_list(tx, &ids).await?;
         let mut briefs: HashMap<RequestId, Brief> = briefs.into_iter().map(|brief| (brief.id, brief)).collect();
@@ -184,7 +183,7 @@ impl Dispatcher {
         } else {
             attempt::attempt_session_list(tx, &again).await?.into_iter().collect()
         };
-        let lanes: HashMap<LaneId, &Lane> = given.iter().map(|one| (one.lane.id, &one.lane)).collect();
+        let lanes: HashMap<LaneId, &Lane> = given.iter().map(|one| (one.lane.id, one.lane)).collect();
         let kinds = self.catalog.types_of(tx, lanes.into_values()).await?;
         let mut claims = Vec::with_capacity(given.len());
         for one in &given {
@@ -192,7 +191,7 @@ impl Dispatcher {
             let (Some(brief), Some(kind)) = (briefs.remove(&id), kinds.get(&one.lane.id)) else {
                 return Err(Error::new(ErrorKind::Internal, format!("Request {id} is in the queue and nowhere else.")));
             };
-            let mut claim = claim(&one.standing, one.lease.attempt_id, &one.lane, brief, kind);
+            let mut claim = claim(&one.standing, one.lease.attempt_id, one.lane, brief, kind);
             claim.resume_session = sessions.remove(&id);
             claims.push((one.demand, claim));
         }
@@ -222,7 +221,7 @@ fn unknown_worker() -> Error {
     Error::new(ErrorKind::NotFound, "This worker is not known here, or was given up. Register again.")
 }
 
-fn give(mut standing: Standing, worker_id: WorkerId, demand: usize, lane: Lane) -> Result<Given, Error> {
+fn give(mut standing: Standing, worker_id: WorkerId, demand: usize, lane: &Lane) -> Result<Given<'_>, Error> {
     let attempt_id = AttemptId::from_uuid(eve_store::new_id());
     let fence = Fence(standing.life.fence.0 + 1);
     let event = RequestEvent::Claimed { attempt: attempt_id, fence };
