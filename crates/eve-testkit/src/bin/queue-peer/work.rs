@@ -51,7 +51,7 @@ pub(crate) struct Sizes {
     #[arg(long, default_value_t = 500)]
     pub(crate) batch: usize,
     /// Claims and their settlements at once: while one batch is settled, others are claimed.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 6)]
     pub(crate) claims: usize,
 }
 
