@@ -63,7 +63,7 @@ const DEMANDS: usize = 10_000;
 /// Most requests claimed in one transaction.
 const CLAIM_BATCH: usize = 500;
 /// Steps that may run at once: while one waits for the disk, another may work. Only one of them claims.
-const STEPS: usize = 2;
+const STEPS: usize = eve_store::DISPATCH_CONNECTIONS as usize;
 /// Least and longest rest between two sweeps of the queue's heads.
 const SWEEP: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Rest after a claim that found no room for anything.
@@ -268,7 +268,7 @@ impl Dispatcher {
     }
 
     async fn try_step(&self, work: &mut Work) -> Result<Done, Error> {
-        let mut tx = self.store.platform().await?;
+        let mut tx = self.store.dispatch().await?;
         let mut aftermath = Aftermath::default();
         let answers = settle::write(&mut tx, &work.settlements, &mut aftermath).await?;
         let lanes: Vec<LaneId> = answers.iter().filter_map(Settled::lane).collect();

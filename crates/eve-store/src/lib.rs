@@ -38,6 +38,7 @@ pub mod worker_type;
 pub use error::StoreError;
 pub use migrate::ensure_roles;
 pub use migrate::migrate;
+pub use tx::DISPATCH_CONNECTIONS;
 pub use tx::Intake;
 pub use tx::OrgTx;
 pub use tx::PlatformTx;

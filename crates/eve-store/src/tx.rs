@@ -40,6 +40,10 @@ const BROKEN_CONNECTIONS: usize = 32;
 const PLANNED_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
 /// Connections that serve nothing but heartbeats. Each is a commit, and a slow disk takes milliseconds for one.
 const HEARTBEAT_CONNECTIONS: u32 = 4;
+/// Transactions of [`Store::dispatch`] at once. A pool hands its connections out in turn, and each has to hear of every
+/// statement and plan it before it is fast: a dozen of them for two transactions at once was a seventh of what a worker
+/// process cost that worked for a second.
+pub const DISPATCH_CONNECTIONS: u32 = 2;
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -48,7 +52,7 @@ pub struct StoreOptions {
     pub connect: PgConnectOptions,
     /// Connections for tenants' transactions.
     pub tenant_connections: u32,
-    /// Connections for the queue, the reconcilers and key look-up.
+    /// Connections for the services, key look-up and what workers say while they run.
     pub platform_connections: u32,
 }
 
@@ -58,6 +62,7 @@ pub struct Store {
     tenant: PgPool,
     intake: Intakes,
     platform: PgPool,
+    dispatch: PgPool,
     heartbeat: PgPool,
     connect: PgConnectOptions,
 }
@@ -98,6 +103,7 @@ impl Store {
             tenant: pool(&connect, "eve_service", options.tenant_connections),
             intake: Intakes::new(planned_once.clone().options([("role", "eve_service")])),
             platform: pool(&planned_once, "eve_platform", options.platform_connections),
+            dispatch: pool(&planned_once, "eve_platform", DISPATCH_CONNECTIONS),
             heartbeat: pool(&planned_once, "eve_platform", HEARTBEAT_CONNECTIONS),
             connect,
         }
@@ -116,6 +122,11 @@ impl Store {
     /// Begins a transaction that sees every organization.
     pub async fn platform(&self) -> Result<PlatformTx, StoreError> {
         begin(&self.platform).await
+    }
+
+    /// The same on one of the few connections that are kept for claims and endings.
+    pub async fn dispatch(&self) -> Result<PlatformTx, StoreError> {
+        begin(&self.dispatch).await
     }
 
     /// The same on a connection that is kept for heartbeats, so that no load on the others lets a lease run out.
@@ -141,6 +152,7 @@ impl Store {
         self.tenant.close().await;
         self.intake.close();
         self.platform.close().await;
+        self.dispatch.close().await;
         self.heartbeat.close().await;
     }
 }
