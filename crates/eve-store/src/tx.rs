@@ -41,7 +41,7 @@ const PLANNED_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan
 /// Connections that serve nothing but heartbeats. Each is a commit, and a slow disk takes milliseconds for one.
 const HEARTBEAT_CONNECTIONS: u32 = 4;
 /// Transactions of [`Store::dispatch`] at once. A pool hands its connections out in turn, and each has to hear of every
-/// statement and plan it before it is fast: a dozen of them for two transactions at once was a seventh of what a worker
+/// statement and plan it before it is fast: a dozen of them for two transactions at once was an eighth of what a worker
 /// process cost that worked for a second.
 pub const DISPATCH_CONNECTIONS: u32 = 2;
 

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::harness::World;
 use crate::harness::draft;
+use crate::harness::wait_for_work;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn urgent_first_then_oldest_and_nothing_before_its_time() {
@@ -74,18 +75,10 @@ async fn a_waiting_claim_is_woken_by_a_new_request_also_of_another_process() {
         .await
         .expect("a second process");
     for engine in [&world.engine, &other] {
-        let claim = {
-            let (engine, worker) = (engine.clone(), world.worker);
-            tokio::spawn(async move {
-                let types = ["*".to_owned()];
-                let wait = Duration::from_secs(20);
-                engine.queue_claim(&crate::harness::worker(), worker, &types, 1, wait).await
-            })
-        };
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let claim = wait_for_work(engine, world.worker, 1).await;
         let asked = Instant::now();
         let request = world.ask(draft("wake up")).await;
-        let claims = claim.await.expect("no panic").expect("claimed");
+        let claims = claim.await.expect("no panic");
         assert_eq!(claims.first().map(|claim| claim.request_id), Some(request.id));
         assert!(asked.elapsed() < Duration::from_millis(1500), "woken, not polled: {:?}", asked.elapsed());
     }
@@ -138,17 +131,10 @@ async fn a_request_with_a_key_goes_straight_to_a_worker_that_waits() {
 
 async fn goes_straight(key: Option<&str>) {
     let world = World::new().await;
-    let claim = {
-        let (engine, worker) = (world.engine.clone(), world.worker);
-        tokio::spawn(async move {
-            let types = ["*".to_owned()];
-            engine.queue_claim(&crate::harness::worker(), worker, &types, 2, Duration::from_secs(20)).await
-        })
-    };
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let claim = wait_for_work(&world.engine, world.worker, 2).await;
     let made = world.engine.request_create(&world.owner, draft("hand over"), key).await.expect("created");
     let CreateOutcome::Created(request) = made else { panic!("repeated: {made:?}") };
-    let claims = claim.await.expect("no panic").expect("claimed");
+    let claims = claim.await.expect("no panic");
     let claim = claims.first().expect("one");
     assert_eq!((claim.request_id, claim.prompt.as_str(), claim.fence.0), (request.id, "hand over", 1));
     assert!(claim.instructions.len() > 10, "the type's skill comes along");

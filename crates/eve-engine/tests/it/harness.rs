@@ -28,6 +28,7 @@ use eve_store::places::Misplaced;
 use eve_store::places::Walk;
 use eve_testkit::database::TestDatabase;
 use jiff::SignedDuration;
+use tokio::task::JoinHandle;
 
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -40,6 +41,23 @@ pub(crate) struct World {
 
 pub(crate) fn worker() -> WorkerContext {
     WorkerContext::in_process()
+}
+
+/// A worker that waits for work when this returns, and asks again if it hears of none.
+pub(crate) async fn wait_for_work(engine: &Engine, who: WorkerId, limit: usize) -> JoinHandle<Vec<Claim>> {
+    let engine = engine.clone();
+    let waits = tokio::spawn(async move {
+        let types = ["*".to_owned()];
+        loop {
+            let claims = engine.queue_claim(&worker(), who, &types, limit, Duration::from_secs(20)).await;
+            let claims = claims.expect("claimed");
+            if !claims.is_empty() {
+                return claims;
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    waits
 }
 
 impl World {

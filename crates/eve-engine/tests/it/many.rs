@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::harness::World;
 use crate::harness::draft;
 use crate::harness::success;
+use crate::harness::wait_for_work;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_drafts_arrive_together_and_in_order() {
@@ -127,32 +128,26 @@ async fn nothing_is_written_for_a_user_of_another_organization() {
     let key = Bootstrap::organization(&world.store, "other", "other@localhost").await.expect("founded");
     let other = world.engine.authenticate(&key).await.expect("its key");
     let forged = OpContext { user_id: other.user_id, ..world.owner.clone() };
-    // Where a worker waits, they would go straight into its hands.
-    let waiting = {
-        let (engine, worker) = (world.engine.clone(), world.worker);
-        tokio::spawn(async move {
-            let types = ["*".to_owned()];
-            engine.queue_claim(&crate::harness::worker(), worker, &types, 8, Duration::from_secs(1)).await
-        })
-    };
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    for round in 0..2 {
-        let key = format!("key {round}");
-        for key in [None, Some(key.as_str())] {
+    let mut waits = None;
+    for where_to in ["queue", "a worker that waits"] {
+        for key in [None, Some(where_to)] {
             let error = world.engine.request_create(&forged, draft("alone"), key).await.expect_err("refused");
-            assert_eq!(error.kind, ErrorKind::Internal, "{error}");
+            assert_eq!(error.kind, ErrorKind::Internal, "{where_to}: {error}");
+            // The worker was set aside for it, heard of nothing, and asks again.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let late = RequestDraft { run_at: Some(Timestamp::MAX), ..draft("late") };
         world.engine.request_create(&forged, late, None).await.expect_err("refused");
         let both = vec![draft("one"), draft("another")];
         world.engine.request_create_many(&forged, both).await.expect_err("refused");
-        if round == 0 {
-            // Then again without the worker, into the queue.
-            tokio::time::sleep(Duration::from_millis(1100)).await;
+        for table in ["requests", "queue", "leases", "parked", "idempotency_keys", "events"] {
+            assert_eq!(world.count(&format!("SELECT count(*) FROM eve.{table}")), 0, "{where_to}: {table}");
+        }
+        if waits.is_none() {
+            waits = Some(wait_for_work(&world.engine, world.worker, 8).await);
         }
     }
-    assert!(waiting.await.expect("no panic").expect("claimed").is_empty());
-    for table in ["requests", "queue", "leases", "parked", "idempotency_keys", "events"] {
-        assert_eq!(world.count(&format!("SELECT count(*) FROM eve.{table}")), 0, "{table}");
-    }
+    let asked = world.ask(draft("really")).await;
+    let claims = waits.expect("a worker").await.expect("no panic");
+    assert_eq!(claims.iter().map(|claim| claim.request_id).collect::<Vec<_>>(), [asked.id], "it waited all the time");
 }
